@@ -1,7 +1,7 @@
 """Every setting of Parley, read from the environment or from `.env`; `.env.example` explains each one."""
 
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import environ
 from csp.constants import NONCE, NONE, SELF
@@ -20,7 +20,9 @@ _tls = _public.scheme == "https"
 DEBUG = env.bool("DEBUG", False)
 SECRET_KEY = env.str("SECRET_KEY")
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[_public.hostname or "localhost", "localhost", "127.0.0.1", "[::1]"])
+ALLOWED_HOSTS = env.list(
+    "ALLOWED_HOSTS", default=[_public.hostname or "localhost", "localhost", "127.0.0.1", "[::1]"]
+)
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[f"{_public.scheme}://{_public.netloc}"])
 
 ASGI_APPLICATION = "config.asgi.application"
@@ -81,6 +83,8 @@ TEMPLATES = [
 DATABASES = {"default": env.db_url("DATABASE_URL")}
 DATABASES["default"] |= {
     "ENGINE": "django.db.backends.postgresql",
+    # a Unix socket's folder is written percent-encoded in place of the host
+    "HOST": unquote(DATABASES["default"]["HOST"]),
     "CONN_HEALTH_CHECKS": True,
     "OPTIONS": {
         **DATABASES["default"].get("OPTIONS", {}),
@@ -135,6 +139,8 @@ CELERY_BEAT_SCHEDULE = {
 
 # People --------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "core.User"
+# addresses are unique by a constraint on their lower-case form, which the check does not see
+SILENCED_SYSTEM_CHECKS = ["auth.W004"]
 AUTHENTICATION_BACKENDS = [
     "core.accounts.backends.SignInLinkBackend",
     "allauth.account.auth_backends.AuthenticationBackend",

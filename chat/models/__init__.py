@@ -1,0 +1,22 @@
+"""Assistants, conversations, turns and what is made in them."""
+
+from chat.models.assistants import Assistant, AssistantVersion, FallbackModel
+from chat.models.conversations import Conversation
+from chat.models.items import Attachment, Citation, Item
+from chat.models.memory import Fact, Summary
+from chat.models.turns import Response, SentRequest, Turn
+
+__all__ = [
+    "Assistant",
+    "AssistantVersion",
+    "Attachment",
+    "Citation",
+    "Conversation",
+    "Fact",
+    "FallbackModel",
+    "Item",
+    "Response",
+    "SentRequest",
+    "Summary",
+    "Turn",
+]

@@ -1,0 +1,1 @@
+"""Signing in: with e-mail address and password, or once with a link."""

@@ -1,0 +1,9 @@
+"""People, rights, model servers, and the rows that background work is made of."""
+
+from core.models.accounts import SignInLink, User
+from core.models.endpoints import Endpoint, EndpointModel
+from core.models.grants import Grant
+from core.models.processes import Process
+from core.models.work import Work
+
+__all__ = ["Endpoint", "EndpointModel", "Grant", "Process", "SignInLink", "User", "Work"]

@@ -1,0 +1,17 @@
+"""Files, vector stores, documents and what search reads."""
+
+from retrieval.models.chunks import Chunk, ChunkEmbedding, ChunkWeights, TermFrequency
+from retrieval.models.documents import Document, Revision
+from retrieval.models.files import File
+from retrieval.models.stores import VectorStore
+
+__all__ = [
+    "Chunk",
+    "ChunkEmbedding",
+    "ChunkWeights",
+    "Document",
+    "File",
+    "Revision",
+    "TermFrequency",
+    "VectorStore",
+]

@@ -1,0 +1,98 @@
+"""What search reads: chunks, one vector per chunk and embedding model, and lexical weights."""
+
+import uuid
+from typing import TYPE_CHECKING
+
+from django.db import models
+from django.db.models import Q
+from pgvector.django import HalfVectorField, SparseVectorField
+
+from core.models import EndpointModel
+from retrieval.models.documents import Document, Revision
+from retrieval.models.stores import VectorStore
+
+# A term's id is a hash below this number: the most dimensions a sparsevec can have (pgvector, "sparsevec").
+TERM_SPACE = 1_000_000_000
+
+
+class Chunk(models.Model):
+    """A span of a revision: `revision.text[start:end] == text`. Pages count from 1."""
+
+    id = models.BigAutoField(primary_key=True)
+    store = models.ForeignKey(VectorStore, on_delete=models.CASCADE, related_name="chunks")
+    document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="chunks")
+    revision = models.ForeignKey(Revision, on_delete=models.CASCADE, related_name="chunks")
+    position = models.PositiveIntegerField()
+    start = models.PositiveIntegerField()
+    end = models.PositiveIntegerField()
+    page_start = models.PositiveIntegerField(null=True, blank=True)
+    page_end = models.PositiveIntegerField(null=True, blank=True)
+    heading = models.TextField(blank=True, default="", help_text="The path of headings above it.")
+    header = models.TextField(
+        blank=True, default="", help_text="The line put before the text for indexing only."
+    )
+    tokens = models.PositiveIntegerField()
+    text = models.TextField()
+
+    if TYPE_CHECKING:
+        store_id: uuid.UUID
+        document_id: uuid.UUID
+        revision_id: uuid.UUID
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["revision", "position"], name="chunk_position"),
+            models.CheckConstraint(name="chunk_span", condition=Q(end__gt=models.F("start"))),
+        ]
+        # the unique constraint serves look-ups by revision; search goes through the two tables below
+
+    def __str__(self) -> str:
+        return f"chunk {self.position} of {self.document_id}"
+
+
+class ChunkEmbedding(models.Model):
+    """The vector of a chunk under one embedding model; unit length. The store is repeated for search."""
+
+    id = models.BigAutoField(primary_key=True)
+    chunk = models.ForeignKey(Chunk, on_delete=models.CASCADE, related_name="embeddings")
+    store = models.ForeignKey(VectorStore, on_delete=models.CASCADE, related_name="+")
+    model = models.ForeignKey(EndpointModel, on_delete=models.PROTECT, related_name="+")
+    embedding = HalfVectorField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["chunk", "model"], name="chunk_embedding_once")]
+        indexes = [models.Index(fields=["store", "model"], name="chunk_embedding_scope")]
+
+    def __str__(self) -> str:
+        return f"vector of chunk {self.pk}"
+
+
+class ChunkWeights(models.Model):
+    """The BM25 weights of a chunk's terms, without idf: that is applied at query time, so rows stay valid."""
+
+    chunk = models.OneToOneField(Chunk, primary_key=True, on_delete=models.CASCADE, related_name="weights")
+    store = models.ForeignKey(VectorStore, on_delete=models.CASCADE, related_name="+")
+    weights = SparseVectorField(dimensions=TERM_SPACE)
+
+    class Meta:
+        indexes = [models.Index(fields=["store"], name="chunk_weights_scope")]
+        verbose_name_plural = "chunk weights"
+
+    def __str__(self) -> str:
+        return f"weights of chunk {self.pk}"
+
+
+class TermFrequency(models.Model):
+    """In how many of a store's chunks a term stands."""
+
+    id = models.BigAutoField(primary_key=True)
+    store = models.ForeignKey(VectorStore, on_delete=models.CASCADE, related_name="+")
+    term = models.BigIntegerField()
+    chunks = models.PositiveIntegerField()
+
+    class Meta:
+        verbose_name_plural = "term frequencies"
+        constraints = [models.UniqueConstraint(fields=["store", "term"], name="term_frequency_once")]
+
+    def __str__(self) -> str:
+        return f"{self.term}: {self.chunks}"

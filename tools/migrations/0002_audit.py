@@ -1,0 +1,27 @@
+"""Make the audit append-only: a finished call never changes, and the application's role deletes nothing."""
+
+from django.db import migrations
+
+FORWARD = """
+CREATE FUNCTION tools_toolcall_is_final() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'a finished tool call cannot be changed' USING ERRCODE = 'restrict_violation';
+END $$;
+CREATE TRIGGER tools_toolcall_final BEFORE UPDATE ON tools_toolcall
+    FOR EACH ROW WHEN (OLD.finished_at IS NOT NULL) EXECUTE FUNCTION tools_toolcall_is_final();
+DO $$ BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'parley_app') THEN
+        REVOKE DELETE, TRUNCATE ON tools_toolcall FROM parley_app;
+    END IF;
+END $$;
+"""
+
+BACKWARD = """
+DROP TRIGGER tools_toolcall_final ON tools_toolcall;
+DROP FUNCTION tools_toolcall_is_final();
+"""
+
+
+class Migration(migrations.Migration):
+    dependencies = [("tools", "0001_initial")]
+    operations = [migrations.RunSQL(FORWARD, BACKWARD)]
