@@ -121,7 +121,7 @@ WITH busy AS (
     ORDER BY coalesce(busy.running, 0), waiting.run_after
     LIMIT 1 FOR UPDATE OF waiting SKIP LOCKED
 )
-UPDATE core_work SET state = 'running', attempts = attempts + 1, fence = fence + 1, lease_until = now() + %s
+UPDATE core_work SET state = 'running', attempts = attempts + 1, fence = fence + 1, lease_until = now() + %s::interval
 FROM next WHERE core_work.id = next.id
 RETURNING core_work.id
 """
@@ -130,7 +130,7 @@ RETURNING core_work.id
 def claim_next() -> Claim | None:
     """Take the next piece of work that is due: of the owner with the least running, the longest waiting."""
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, [list(_kinds), LEASE])
+        cursor.execute(_CLAIM, [list(_kinds), f"{LEASE.total_seconds()} seconds"])
         row = cursor.fetchone()
     if row is None:
         return None

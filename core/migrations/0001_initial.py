@@ -211,7 +211,7 @@ class Migration(migrations.Migration):
                 (
                     "endpoint",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="models", to="core.endpoint"
+                        on_delete=django.db.models.deletion.PROTECT, related_name="served_models", to="core.endpoint"
                     ),
                 ),
             ],

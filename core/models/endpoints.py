@@ -68,7 +68,7 @@ class EndpointModel(models.Model):
         EMBEDDING = "embedding", "Embeddings"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    endpoint = models.ForeignKey(Endpoint, on_delete=models.PROTECT, related_name="models")
+    endpoint = models.ForeignKey(Endpoint, on_delete=models.PROTECT, related_name="served_models")
     name = models.CharField(max_length=200, help_text="As the server calls it.")
     purpose = models.CharField(max_length=20, choices=Purpose.choices)
     is_default = models.BooleanField(default=False)
