@@ -1,0 +1,59 @@
+"""The kinds of file we know, and which reader each one has."""
+
+PDF = "application/pdf"
+DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+ODT = "application/vnd.oasis.opendocument.text"
+RTF = "application/rtf"
+EPUB = "application/epub+zip"
+EMAIL = "message/rfc822"
+NOTEBOOK = "application/x-ipynb+json"
+HTML = "text/html"
+MARKDOWN = "text/markdown"
+PLAIN = "text/plain"
+CSV = "text/csv"
+TSV = "text/tab-separated-values"
+JSON = "application/json"
+XML = "application/xml"
+
+IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/tiff", "image/bmp"})
+
+# The reader's module, imported inside the jail by the kind of file it is about to read.
+READERS = {
+    PDF: "retrieval.extraction.pdf",
+    HTML: "retrieval.extraction.html",
+    MARKDOWN: "retrieval.extraction.markdown",
+    PLAIN: "retrieval.extraction.plain",
+    CSV: "retrieval.extraction.plain",
+    TSV: "retrieval.extraction.plain",
+    JSON: "retrieval.extraction.plain",
+    XML: "retrieval.extraction.plain",
+    DOCX: "retrieval.extraction.office",
+    PPTX: "retrieval.extraction.slides",
+    XLSX: "retrieval.extraction.office",
+    ODT: "retrieval.extraction.office",
+    RTF: "retrieval.extraction.office",
+    EPUB: "retrieval.extraction.office",
+    EMAIL: "retrieval.extraction.office",
+    NOTEBOOK: "retrieval.extraction.office",
+}
+
+LABELS = {
+    PDF: "PDF",
+    DOCX: "Word document",
+    PPTX: "PowerPoint presentation",
+    XLSX: "Excel workbook",
+    ODT: "OpenDocument text",
+    RTF: "RTF document",
+    EPUB: "e-book",
+    EMAIL: "e-mail",
+    NOTEBOOK: "notebook",
+    HTML: "web page",
+    MARKDOWN: "Markdown",
+    PLAIN: "text",
+    CSV: "CSV table",
+    TSV: "TSV table",
+    JSON: "JSON",
+    XML: "XML",
+}
