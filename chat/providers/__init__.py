@@ -1,0 +1,1 @@
+"""Providers: what generates an answer, behind one streaming protocol (`chat.providers.base`)."""
