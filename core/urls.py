@@ -1,0 +1,11 @@
+"""Addresses of the core room, below the site's root."""
+
+from django.urls import path
+
+from core.accounts.views import sign_in_link
+from core.views.health import healthz
+
+urlpatterns = [
+    path("sign-in/<token>/", sign_in_link, name="sign_in_link"),
+    path("healthz", healthz, name="healthz"),
+]

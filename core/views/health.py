@@ -1,0 +1,76 @@
+"""Whether this process can do its work: for load balancers, container engines and the supervisor."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from typing import cast
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.db import Error, connection
+from django.http import HttpRequest, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+from redis import asyncio as aioredis
+from redis.exceptions import RedisError
+
+from core.bridge import in_database
+
+logger = logging.getLogger(__name__)
+
+# Seconds within which each server has to answer.
+PATIENCE = 2.0
+
+
+@never_cache
+@require_safe
+async def healthz(_request: HttpRequest) -> JsonResponse:
+    """Answer 200 when PostgreSQL and every Redis answer within two seconds, else 503 with `away` naming who does not.
+
+    The reasons go to the log only: anybody may ask this address.
+    """
+    servers = {"postgresql": in_database(_ask_postgresql), **{name: _ping(url) for name, url in _redis_urls().items()}}
+    answers = await asyncio.gather(*(_answers(name, asked) for name, asked in servers.items()))
+    away = [name for name, answered in zip(servers, answers, strict=True) if not answered]
+    return JsonResponse({"status": "unavailable" if away else "ok", "away": away}, status=503 if away else 200)
+
+
+def _redis_urls() -> dict[str, str]:
+    """One name per Redis server: broker, log and channel layer are often the same one, told apart by nothing."""
+    urls = {
+        "redis": settings.REDIS_URL,
+        "redis_broker": settings.CELERY_BROKER_URL.replace("redis+socket://", "unix://").partition("?")[0],
+        "redis_log": settings.REDIS_LOG_URL,
+        "redis_channels": settings.REDIS_CHANNEL_URL,
+    }
+    servers: dict[str, str] = {}
+    return {name: url for name, url in urls.items() if servers.setdefault(_server(url), name) == name}
+
+
+def _server(url: str) -> str:
+    """The part of a Redis address that names the server and not the database in it."""
+    parts = urlsplit(url)
+    return parts.path if parts.scheme == "unix" else parts.netloc
+
+
+def _ask_postgresql() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+async def _ping(url: str) -> None:
+    client = aioredis.Redis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE)
+    try:
+        await cast("Awaitable[bool]", client.ping())
+    finally:
+        await client.aclose()
+
+
+async def _answers(name: str, asked: Awaitable[None]) -> bool:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await asked
+    except (Error, RedisError, OSError) as error:
+        logger.warning("%s does not answer: %s", name, error or type(error).__name__)
+        return False
+    return True
