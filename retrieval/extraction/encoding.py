@@ -60,15 +60,15 @@ def _strictly(data: bytes, encoding: str) -> str | None:
     name = _known(encoding)
     try:
         return data.decode(name) if name else None
-    except UnicodeDecodeError:
+    except UnicodeError:
         return None
 
 
 def _known(encoding: str) -> str | None:
     """Python's name for a text encoding; "latin-1" means Windows-1252 (WHATWG Encoding Standard, 4.2)."""
     try:
-        b"".decode(encoding)
-    except LookupError:
+        b"    ".decode(encoding, errors="replace")
+    except (LookupError, UnicodeError):
         return None
     name = codecs.lookup(encoding).name
     return FALLBACK if name in {"iso8859-1", "ascii"} else name

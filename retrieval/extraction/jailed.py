@@ -1,6 +1,7 @@
 """Reads a file in the jail and says what went wrong in words for the person who uploaded it."""
 
 import logging
+import math
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ JSON_BYTES_PER_CHAR = 6
 class ExtractionLimits:
     """The bounds of one extraction: seconds, bytes of address space, characters of text, pages."""
 
-    seconds: int = 120
+    seconds: float = 120
     memory_bytes: int = 1024 * MEBIBYTE
     max_chars: int = 20_000_000
     max_pages: int = 10_000
@@ -40,7 +41,7 @@ class ExtractionLimits:
     def of_the_jail(self) -> Limits:
         return Limits(
             wall_seconds=self.seconds,
-            cpu_seconds=self.seconds,
+            cpu_seconds=math.ceil(self.seconds),
             memory_bytes=self.memory_bytes,
             output_bytes=JSON_BYTES_PER_CHAR * self.max_chars + 16 * MEBIBYTE,
         )
@@ -67,7 +68,7 @@ def extract_file(path: Path, *, mime: str, limits: ExtractionLimits | None = Non
 def _explained(failure: Failure, limits: ExtractionLimits) -> ExtractionError:
     match failure.code:
         case FailureCode.TIMEOUT:
-            return ExtractionTimeoutError(f"Reading this file took longer than {limits.seconds} seconds.")
+            return ExtractionTimeoutError(f"Reading this file took longer than {limits.seconds:g} seconds.")
         case FailureCode.MEMORY:
             allowed = limits.memory_bytes // MEBIBYTE
             return ExtractionMemoryError(f"Reading this file needs more than {allowed:,} MB of memory.")

@@ -40,7 +40,7 @@ _HTML_START = re.compile(rb"\s*(?:<!--.*?-->\s*|<\?xml[^>]*>\s*)*<(?:!doctype\s+
 # Control characters that text does not have; tab, line ends, form feed, backspace and escape it may.
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\b\x1b\0"))
 _TEXT_CONTROL_SHARE = 0.01
-_TEXT_NUL_SHARE = 0.01
+_TEXT_NUL_SHARE = 0.05
 
 
 def sniff(source: bytes | Path, name: str = "") -> str:
