@@ -9,6 +9,7 @@ from typing import TypeAlias
 from weakref import WeakKeyDictionary
 
 import httpx2
+import openai.resources.responses  # noqa: F401 - the package loads it late, which would hold up the first turn
 from openai import AsyncOpenAI, DefaultAioHttpClient
 
 MAX_CONNECTIONS = 2000
