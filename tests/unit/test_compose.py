@@ -100,7 +100,7 @@ def test_every_setting_reaches_the_containers() -> None:
 def _settings_read(path: Path) -> set[str]:
     calls = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
     return {
-        call.args[0].value
+        str(call.args[0].value)
         for call in calls
         if isinstance(call.func, ast.Attribute)
         and isinstance(call.func.value, ast.Name)
