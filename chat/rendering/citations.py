@@ -47,7 +47,7 @@ def _chips(piece: re.Match[str], known: Mapping[int, CitationView]) -> str:
 
 def _chip(citation: CitationView) -> str:
     return (
-        f'<a class="citation" href="/citations/{citation.id}/" data-citation="{citation.id}"'
+        f'<a class="citation" href="{escape(citation.url)}" data-citation="{citation.id}"'
         f' aria-label="{escape(citation_label(citation))}">{citation.number}</a>'
     )
 

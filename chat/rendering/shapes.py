@@ -3,16 +3,23 @@
 Times are aware and in UTC, sizes are bytes, HTML fields are safe strings made by this package or escaped text.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.utils.safestring import SafeString
 
+if TYPE_CHECKING:
+    # only its shape matters here: rendering itself loads no model
+    from retrieval.selectors import DocumentView
+
 
 @dataclass(frozen=True, slots=True)
 class CitationView:
-    """A verified citation of an answer; `number` is what stands in the brackets."""
+    """A citation of an answer; `number` is what stands in the brackets, `url` shows the cited passage."""
 
     id: UUID
     number: int
@@ -20,22 +27,6 @@ class CitationView:
     page: int | None
     quote: str
     url: str
-
-
-@dataclass(frozen=True, slots=True)
-class DocumentView:
-    """A document as a chip or a row. `label` is its state in words, `message` the sentence of a failure."""
-
-    id: UUID
-    name: str
-    state: str
-    label: str
-    message: str
-    progress: int | None
-    """Percent, or None where the stage cannot tell."""
-    retryable: bool
-    url: str
-    size: int
 
 
 @dataclass(frozen=True, slots=True)

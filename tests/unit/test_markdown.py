@@ -9,7 +9,7 @@ from chat.rendering.shapes import CitationView
 
 
 def citation(number: int, document: str = "report.pdf", page: int | None = 7) -> CitationView:
-    return CitationView(UUID(int=number), number, document, page, "quote", "/documents/x/")
+    return CitationView(UUID(int=number), number, document, page, "quote", f"/citations/{UUID(int=number)}/")
 
 
 def chip(number: int) -> str:
