@@ -3,12 +3,13 @@
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import environ
 from csp.constants import NONCE, NONE, SELF
 
+from config.environment import Env
+
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
-environ.Env.read_env(env.str("ENV_FILE", str(BASE_DIR / ".env")))
+env = Env()
+Env.read_env(env.str("ENV_FILE", str(BASE_DIR / ".env")))
 
 # What runs where -----------------------------------------------------------------------------------------
 PORT = env.int("PORT", 8000)
@@ -139,6 +140,8 @@ CELERY_BEAT_SCHEDULE = {
 
 # People --------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "core.User"
+# Whom the first start makes an administrator; signs in with the link that it prints.
+ADMIN_EMAIL = env.str("ADMIN_EMAIL", "admin@localhost")
 # addresses are unique by a constraint on their lower-case form, which the check does not see
 SILENCED_SYSTEM_CHECKS = ["auth.W004"]
 AUTHENTICATION_BACKENDS = [

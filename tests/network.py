@@ -6,7 +6,8 @@ the machine, and the test that tried fails even where the code under test swallo
 
 import ipaddress
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -44,6 +45,14 @@ def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(_refuse)
+
+
+@contextmanager
+def expect_refusal() -> Iterator[None]:
+    """For the tests of this guard: the block has to be refused, and the refusal does not fail the test."""
+    with pytest.raises(NetworkForbidden):
+        yield
+    _attempts.clear()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -129,11 +129,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_sessionfinish() -> None:
     """Close the pools: their threads would outlive the interpreter's patience."""
     if "django.db" in sys.modules:
-        from django.db import connections  # noqa: PLC0415  (importing it needs settings, which need this plugin)
+        # importing them needs settings, which need this plugin
+        from django.db import connections  # noqa: PLC0415
+        from django.db.backends.postgresql.base import DatabaseWrapper  # noqa: PLC0415
 
         for connection in connections.all(initialized_only=True):
             connection.close()
-            if connection.vendor == "postgresql":
+            if isinstance(connection, DatabaseWrapper):
                 connection.close_pool()
 
 

@@ -14,6 +14,9 @@ from config.local.errors import SettingError
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 ROOT_DATA_DIR = Path("/var/lib/parley")
 
+# an empty line in `.env` means the default, but for these "none, though the common setting names one"
+_MAY_BE_EMPTY = ("_BASE_URL", "_API_KEY")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -50,6 +53,12 @@ def read_options(environment: Mapping[str, str], *, as_root: bool, base_dir: Pat
     public_url = (given.get("PUBLIC_URL") or f"http://localhost:{port}").rstrip("/")
     if urlsplit(public_url).scheme not in {"http", "https"} or not urlsplit(public_url).hostname:
         raise SettingError(f"PUBLIC_URL has to be like https://chat.example.org; it is {public_url!r}.")
+    redis_url = _url(given, "REDIS_URL", {"redis", "rediss", "unix"})
+    if redis_url.startswith("unix:") and not given.get("CELERY_BROKER_URL"):
+        raise SettingError(
+            "REDIS_URL names a Unix socket, which Celery writes in another way: set CELERY_BROKER_URL too, "
+            "like redis+socket:///path/to/redis.sock?virtual_host=0."
+        )
     default_data = ROOT_DATA_DIR if as_root else base_dir / ".data"
     return Options(
         data_dir=Path(given.get("DATA_DIR") or default_data).expanduser().absolute(),
@@ -60,7 +69,7 @@ def read_options(environment: Mapping[str, str], *, as_root: bool, base_dir: Pat
         worker_concurrency=_whole(given, "WORKER_CONCURRENCY", 2, 1, 256),
         service_user=given.get("SERVICE_USER") or "parley",
         database_url=_url(given, "DATABASE_URL", {"postgresql", "postgres", "pgsql", "psql"}),
-        redis_url=_url(given, "REDIS_URL", {"redis", "rediss", "unix"}),
+        redis_url=redis_url,
         environment=given,
         warnings=tuple(warnings),
     )
@@ -84,7 +93,8 @@ def _with_env_file(environment: Mapping[str, str], base_dir: Path) -> tuple[dict
 
     if os.access(path, os.R_OK):
         FromFile.read_env(str(path))
-    return {**FromFile.ENVIRON, **environment}, _unknown(FromFile.ENVIRON, path, base_dir)
+    meant = {name: value for name, value in FromFile.ENVIRON.items() if value or name.endswith(_MAY_BE_EMPTY)}
+    return {**meant, **environment}, _unknown(FromFile.ENVIRON, path, base_dir)
 
 
 def _unknown(from_file: Mapping[str, str], path: Path, base_dir: Path) -> list[str]:

@@ -1,5 +1,6 @@
 """Which programs make up Parley on one machine, with which environment each."""
 
+import os
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ class Stack:
             "PUBLIC_URL": self.options.public_url,
             "SECRET_KEY": given.get("SECRET_KEY") or self.keys.secret_key,
             "DJANGO_SETTINGS_MODULE": "config.settings",
+            # what it holds is here already, and the children's user may not be able to read it
+            "ENV_FILE": os.devnull,
         }
         if self.cluster:
             given |= {"DATABASE_URL": self.cluster.url(), "DATABASE_OWNER_URL": self.cluster.url(OWNER)}

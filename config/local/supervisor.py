@@ -110,7 +110,9 @@ class Supervisor:
     def wait(self, predicate: Callable[[], bool], seconds: float, *, every: float = 0.05) -> bool:
         """Look after everything until the predicate holds (true) or the seconds are over (false).
 
-        The predicate is asked each `every` seconds. Raises `Stopped` when a signal asks to stop, `GaveUp` when a program cannot be kept running.
+        The predicate is asked each `every` seconds.
+
+        Raises `Stopped` when a signal asks to stop, `GaveUp` when a program cannot be kept running.
         """
         deadline = time.monotonic() + seconds
         while not predicate():

@@ -103,7 +103,7 @@ def _check_external(stack: Stack) -> None:
 
 
 def _start(stack: Stack, supervisor: Supervisor, lock: Lock, terminal: Terminal) -> None:
-    _start_servers(stack, supervisor, terminal)
+    start_servers(stack, supervisor, terminal)
     terminal.say("Preparing the database and the pages…")
     supervisor.run_steps([stack.migrate(), stack.collect_static()], seconds=_STEP_SECONDS)
     said = supervisor.run_steps([stack.bootstrap()], seconds=_STEP_SECONDS)["bootstrap"]
@@ -121,7 +121,7 @@ def _start(stack: Stack, supervisor: Supervisor, lock: Lock, terminal: Terminal)
     terminal.say(f"Parley is ready: {options.public_url}  (Ctrl-C stops it; logs in {stack.places.log})")
 
 
-def _start_servers(stack: Stack, supervisor: Supervisor, terminal: Terminal) -> None:
+def start_servers(stack: Stack, supervisor: Supervisor, terminal: Terminal) -> None:
     if stack.cluster:
         if not (stack.places.cluster / "PG_VERSION").exists():
             terminal.say(f"Making a database in {stack.places.postgres}…")
