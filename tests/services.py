@@ -11,12 +11,12 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
-from config.local.accounts import me, service_account
+from config.local.accounts import Account, me, service_account
 from config.local.binaries import postgres_binaries, redis_binary
 from config.local.keys import Keys, keep_keys
 from config.local.options import known_names
@@ -29,6 +29,16 @@ _FOLDER = "PARLEY_TEST_SERVICES"
 _DURABILITY_OFF = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"}
 
 
+def servers_for(
+    places: Places, keys: Keys, account: Account, *, overrides: Mapping[str, str] | None = None
+) -> tuple[Cluster, RedisServer]:
+    """The two servers of `config.local` on a folder that has been laid out."""
+    binaries = postgres_binaries(places.software, account)
+    cluster = Cluster(places=places, binaries=binaries, account=account, keys=keys, overrides=overrides or {})
+    binary = redis_binary(places.software, account)
+    return cluster, RedisServer(places=places, binary=binary, account=account, databases=128)
+
+
 class Services:
     """The two servers of one run."""
 
@@ -38,24 +48,12 @@ class Services:
         account = service_account("parley") if me().uid == 0 else me()
         claim(folder)
         places = lay_out(folder, application=me(), servers=account)
-        self.cluster = Cluster(
-            places=places,
-            binaries=postgres_binaries(places.software, account),
-            account=account,
-            keys=keep_keys(places.keys),
-            overrides=_DURABILITY_OFF,
-        )
-        self.redis = RedisServer(
-            places=places, binary=redis_binary(places.software, account), account=account, databases=128
-        )
+        keys = keep_keys(places.keys)
+        self.cluster, self.redis = servers_for(places, keys, account, overrides=_DURABILITY_OFF)
 
     @property
     def places(self) -> Places:
         return self.cluster.places
-
-    @property
-    def keys(self) -> Keys:
-        return self.cluster.keys
 
     def start(self) -> None:
         self.cluster.create()
