@@ -3,7 +3,6 @@
 ChatError
 ├── TurnError                        (a turn could not be answered for a reason of our own side)
 │   ├── InputTooLongError            (the newest message does not fit into the model)
-│   ├── NoModelError                 (no model is set up, or it is switched off)
 │   ├── TurnDeadlineError            (took longer than a turn may)                            retryable
 │   ├── TooManyStepsError            (asked for more steps than a turn may have)
 │   └── InternalError                (a fault of Parley)                                      retryable
@@ -239,10 +238,6 @@ class TurnError(ChatError):
 class InputTooLongError(TurnError):
     code = "input_too_long"
     status = 413
-
-
-class NoModelError(TurnError):
-    code = "no_model"
 
 
 class TurnDeadlineError(TurnError):

@@ -1,0 +1,282 @@
+"""One browser tab's connection: topics, and what people do over it."""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections import deque
+from contextlib import suppress
+from typing import Any
+
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
+from pydantic import ValidationError
+
+from chat.consumers import incoming, topics
+from chat.consumers.outgoing import Outgoing
+from chat.consumers.watching import ConversationWatch, created_frame
+from chat.realtime import hints
+from chat.realtime.hub import hub
+from chat.rendering.frames import encode
+from chat.services import turns
+from chat.turns import process, runner
+from core.accounts.sessions import user_of_session
+from core.bridge import in_database
+from core.errors import InvalidInputError, LimitError, ParleyError, UnavailableError
+from core.models import User
+
+logger = logging.getLogger(__name__)
+
+PROTOCOL = 1
+SESSION_ENDED = 4401
+FLOODED = 4429
+TOO_SLOW = 4408
+# Frames that a tab may send within `PERIOD` seconds, and how many errors of that kind close it.
+MAX_FRAMES = 60
+PERIOD = 10.0
+MAX_TOPICS = 50
+# Seconds between two looks whether session and rights still hold.
+RECHECK_INTERVAL = 5.0
+
+
+class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
+    """The adapter between the socket and the services; it decides nothing itself."""
+
+    user: User
+
+    async def connect(self) -> None:
+        self._topics: dict[str, topics.Topic] = {}
+        self._watches: dict[uuid.UUID, ConversationWatch] = {}
+        self._times: deque[float] = deque(maxlen=MAX_FRAMES)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._outgoing = Outgoing(self._send_text, self._catch_up)
+        user = await self._current_user()
+        await self.accept()
+        if user is None:
+            # only an accepted socket can tell the browser why it is closed
+            await self.close(code=SESSION_ENDED)
+            return
+        self.user = user
+        self._spawn(self._outgoing.run())
+        self._spawn(self._recheck())
+        limits = {"frame_bytes": incoming.MAX_FRAME_BYTES, "message_chars": settings.MESSAGE_MAX_CHARS}
+        self._put(encode({"type": "hello", "protocol": PROTOCOL, "limits": limits}))
+
+    async def disconnect(self, _code: int) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for watch in self._watches.values():
+            watch.close()
+        for topic in self._topics.values():
+            await self._leave_group(topic)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if not hasattr(self, "user"):
+            return
+        if self._floods():
+            await self.close(code=FLOODED)
+            return
+        frame = None
+        try:
+            frame = _parse(text_data)
+            await self._handle(frame)
+        except ParleyError as error:
+            self._put_error(error, frame.ref if frame else None)
+        except (OperationalError, InterfaceError) as error:
+            logger.warning("A frame could not be answered: %s", error)
+            away = UnavailableError("The database does not answer right now. Try again in a moment.")
+            self._put_error(away, frame.ref if frame else None)
+
+    async def _handle(self, frame: Any) -> None:
+        match frame:
+            case incoming.Ping():
+                self._put(encode({"type": "pong", "ref": frame.ref}))
+            case incoming.Subscribe():
+                await self._subscribe(frame)
+            case incoming.Unsubscribe():
+                await self._unsubscribe(frame.topic, "asked")
+            case incoming.TurnCreate():
+                await self._create(frame)
+            case incoming.TurnRetry():
+                started = await in_database(
+                    turns.retry_turn, user=self.user, turn_id=frame.turn, client_id=frame.client_id
+                )
+                await self._started(started, frame.ref)
+            case incoming.TurnStop():
+                turn = await in_database(turns.stop_turn, user=self.user, turn_id=frame.turn)
+                await process.turn_stopped(turn.id)
+                await self._hint_turn(turn.conversation_id, turn.id, "changed")
+
+    # People's doings ------------------------------------------------------------------------------------------
+
+    async def _create(self, frame: incoming.TurnCreate) -> None:
+        message = turns.Message(
+            conversation=frame.conversation,
+            client_id=frame.client_id,
+            text=frame.text,
+            assistant=frame.assistant,
+            files=frame.files,
+            parent=frame.parent,
+            follows=frame.parent is not None,
+        )
+        await self._started(await in_database(turns.start_turn, user=self.user, message=message), frame.ref)
+
+    async def _started(self, started: turns.Started, ref: str | None) -> None:
+        turn = started.turn
+        if started.created:
+            await process.turn_queued()
+        self._put(encode({**await in_database(created_frame, turn.id), "ref": ref}))
+        topic = topics.Topic("conversation", turn.conversation_id)
+        if turn.conversation_id not in self._watches:
+            await self._join(topic)
+        watch = self._watches[turn.conversation_id]
+        watch.watch(turn.id, turn.epoch, running=False)
+        if started.created:
+            await self._hint_turn(turn.conversation_id, turn.id, "created")
+            await hints.send(
+                hints.feed_group(self.user.pk), {"type": "conversation.hint", "conversation": str(turn.conversation_id)}
+            )
+        await watch.sync()
+
+    async def _hint_turn(self, conversation: uuid.UUID, turn: uuid.UUID, what: str) -> None:
+        await hints.send(
+            hints.conversation_group(conversation), {"type": "turn.hint", "turn": str(turn), "epoch": 0, "what": what}
+        )
+
+    # Topics ---------------------------------------------------------------------------------------------------
+
+    async def _subscribe(self, frame: incoming.Subscribe) -> None:
+        if len(self._topics) >= MAX_TOPICS and frame.topic not in self._topics:
+            raise LimitError("This page watches too much at once.")
+        topic = topics.parse(frame.topic)
+        await in_database(topics.authorise, self.user, topic)
+        await self._join(topic)
+        self._put(encode({"type": "subscribed", "topic": frame.topic, "ref": frame.ref}))
+        if watch := self._watches.get(topic.id) if topic.id else None:
+            await watch.sync()
+        for document in await in_database(topics.document_frames, self.user, topic):
+            self._put(encode(document))
+
+    async def _join(self, topic: topics.Topic) -> None:
+        if topic.name in self._topics:
+            return
+        self._topics[topic.name] = topic
+        if topic.kind == "conversation" and topic.id is not None:
+            self._watches[topic.id] = ConversationWatch(topic.id, self._put, self._ended)
+        for group in await in_database(topics.groups, self.user, topic):
+            await self.channel_layer.group_add(group, self.channel_name)
+
+    async def _unsubscribe(self, name: str, code: str) -> None:
+        topic = self._topics.pop(name, None)
+        if topic is None:
+            return
+        if topic.id is not None and (watch := self._watches.pop(topic.id, None)):
+            watch.close()
+        await self._leave_group(topic)
+        self._put(encode({"type": "unsubscribed", "topic": name, "code": code}))
+
+    async def _leave_group(self, topic: topics.Topic) -> None:
+        for group in await in_database(topics.groups, self.user, topic):
+            await self.channel_layer.group_discard(group, self.channel_name)
+
+    # Hints from other places ------------------------------------------------------------------------------------
+
+    async def turn_hint(self, message: dict[str, Any]) -> None:
+        turn_id = uuid.UUID(message["turn"])
+        for watch in self._watches.values():
+            if message["what"] == "created" and not watch.follows(turn_id):
+                conversation = await in_database(topics.conversation_of, turn_id)
+                if conversation == watch.conversation:
+                    self._put(encode(await in_database(created_frame, turn_id)))
+            await watch.sync()
+
+    async def document_hint(self, message: dict[str, Any]) -> None:
+        frame = await in_database(topics.document_frame, self.user, uuid.UUID(message["document"]))
+        self._put(
+            encode(frame or {"type": "document.removed", "document": message["document"], "store": message["store"]})
+        )
+
+    async def store_hint(self, message: dict[str, Any]) -> None:
+        """The conversation got a store of its own: hear of its documents from now on."""
+        await self.channel_layer.group_add(message["group"], self.channel_name)
+
+    async def conversation_hint(self, message: dict[str, Any]) -> None:
+        frame = await in_database(topics.conversation_frame, self.user, uuid.UUID(message["conversation"]))
+        if frame is not None:
+            self._put(encode(frame))
+
+    # Inner workings -----------------------------------------------------------------------------------------------
+
+    def _ended(self, watch: ConversationWatch, turn: uuid.UUID) -> None:
+        live = hub.local(turn)
+        if live is not None and live.ended is not None and live.ended.status == runner.LOST:
+            return  # whoever took it over tells us
+        self._spawn(watch.send_final(turn))
+
+    def _put(self, frame: str, *, turn: uuid.UUID | None = None) -> bool:
+        if self._outgoing.put(frame, turn=turn):
+            return True
+        self._spawn(self.close(code=TOO_SLOW))
+        return False
+
+    def _put_error(self, error: ParleyError, ref: str | None) -> None:
+        self._put(
+            encode(
+                {
+                    "type": "error",
+                    "code": error.code,
+                    "message": error.message,
+                    "retryable": error.retryable,
+                    "ref": ref,
+                }
+            )
+        )
+
+    def _catch_up(self, turn: uuid.UUID) -> str | None:
+        snapshots = (watch.snapshot(turn) for watch in self._watches.values())
+        return next((snapshot for snapshot in snapshots if snapshot is not None), None)
+
+    async def _send_text(self, frame: str) -> None:
+        await self.send(text_data=frame)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _floods(self) -> bool:
+        now = time.monotonic()
+        full = len(self._times) == MAX_FRAMES and now - self._times[0] < PERIOD
+        self._times.append(now)
+        return full
+
+    async def _current_user(self) -> User | None:
+        session_key = self.scope.get("cookies", {}).get(settings.SESSION_COOKIE_NAME, "")
+        return await in_database(user_of_session, session_key) if session_key else None
+
+    async def _recheck(self) -> None:
+        """Close or unsubscribe what is no longer allowed, and repair what a lost hint left behind."""
+        while True:
+            await asyncio.sleep(RECHECK_INTERVAL)
+            with suppress(OperationalError, InterfaceError):
+                if await self._current_user() is None:
+                    await self.close(code=SESSION_ENDED)
+                    return
+                for name in await in_database(topics.refused, self.user, list(self._topics.values())):
+                    await self._unsubscribe(name, "not_found")
+                for watch in list(self._watches.values()):
+                    await watch.sync()
+
+
+def _parse(text: str | None) -> Any:
+    if text is None:
+        raise InvalidInputError("Frames are JSON texts.")
+    if len(text) > incoming.MAX_FRAME_BYTES:
+        raise InvalidInputError("This frame is too large.")
+    try:
+        return incoming.parser.validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InvalidInputError(f"This frame cannot be read: {place or 'frame'}: {first['msg']}.") from None

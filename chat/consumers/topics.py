@@ -1,0 +1,114 @@
+"""What a socket can subscribe to, who may, and the frames that rows become."""
+
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from django.template.loader import render_to_string
+
+from chat.models import Conversation, Turn
+from chat.realtime import hints
+from chat.rendering.pages import conversation_entry
+from core.errors import InvalidInputError, NotFoundError
+from core.models import User
+from retrieval.models import Document, VectorStore
+from retrieval.realtime import store_group
+from retrieval.selectors import document_view
+
+# Documents of a topic that are sent when it is subscribed to.
+MAX_DOCUMENTS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """`conversation` and `library` (a vector store) have an id, `feed` has none."""
+
+    kind: str
+    id: uuid.UUID | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}:{self.id}" if self.id else self.kind
+
+
+def parse(name: str) -> Topic:
+    """Raises InvalidInputError for what is no topic."""
+    kind, _, identity = name.partition(":")
+    if kind == "feed" and not identity:
+        return Topic(kind)
+    if kind in {"conversation", "library"}:
+        try:
+            return Topic(kind, uuid.UUID(identity))
+        except ValueError:
+            pass
+    raise InvalidInputError(f"There is no topic {name!r}.")
+
+
+def _is_allowed(user: User, topic: Topic) -> bool:
+    if topic.kind == "conversation":
+        return Conversation.objects.live().filter(id=topic.id, user=user).exists()
+    if topic.kind == "library":
+        return VectorStore.objects.visible_to(user).filter(id=topic.id).exists()
+    return True
+
+
+def authorise(user: User, topic: Topic) -> None:
+    """Ask the database; raises NotFoundError for what is foreign or missing alike."""
+    if not _is_allowed(user, topic):
+        raise NotFoundError("There is no such topic.")
+
+
+def refused(user: User, topics: list[Topic]) -> list[str]:
+    """Return the names of the topics that this person may not watch any more."""
+    return [topic.name for topic in topics if not _is_allowed(user, topic)]
+
+
+def groups(user: User, topic: Topic) -> list[str]:
+    """Return the channel groups whose hints concern this topic."""
+    if topic.id is None:
+        return [hints.feed_group(user.pk)]
+    if topic.kind == "library":
+        return [store_group(topic.id)]
+    store = Conversation.objects.filter(id=topic.id).values_list("store", flat=True).first()
+    return [hints.conversation_group(topic.id)] + ([store_group(store)] if store else [])
+
+
+def conversation_of(turn: uuid.UUID) -> uuid.UUID | None:
+    return Turn.objects.filter(id=turn).values_list("conversation", flat=True).first()
+
+
+def document_frame(user: User, document_id: uuid.UUID) -> dict[str, Any] | None:
+    """Return the frame of a document that this person may see, else None."""
+    document = Document.objects.visible_to(user).live().select_related("file").filter(id=document_id).first()
+    return _document_frame(document) if document else None
+
+
+def document_frames(user: User, topic: Topic) -> list[dict[str, Any]]:
+    """Return the frames of the documents of a topic that are still on their way."""
+    if topic.kind == "library":
+        store = topic.id
+    else:
+        store = Conversation.objects.filter(id=topic.id, user=user).values_list("store", flat=True).first()
+    if store is None:
+        return []
+    unfinished = Document.objects.visible_to(user).live().filter(store=store).select_related("file")
+    return [_document_frame(document) for document in unfinished.order_by("-created_at")[:MAX_DOCUMENTS]]
+
+
+def _document_frame(document: Document) -> dict[str, Any]:
+    view = document_view(document)
+    return {
+        "type": "document.changed",
+        "document": str(document.pk),
+        "store": str(document.store_id),
+        "state": document.state,
+        "html": render_to_string("retrieval/_partials/document.html", {"document": view}),
+    }
+
+
+def conversation_frame(user: User, conversation_id: uuid.UUID) -> dict[str, Any] | None:
+    conversation = Conversation.objects.live().filter(id=conversation_id, user=user).first()
+    if conversation is None:
+        return None
+    html = render_to_string("chat/_partials/conversation_entry.html", {"entry": conversation_entry(conversation)})
+    return {"type": "conversation.changed", "conversation": str(conversation_id), "html": html}

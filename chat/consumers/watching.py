@@ -1,0 +1,134 @@
+"""The conversations that one socket watches: which of their turns run, and what is sent of them.
+
+Hints may be lost, so what is watched is compared with the rows when it is subscribed to, at every hint, and every few
+seconds.
+"""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from chat.models import Turn
+from chat.realtime.hub import hub
+from chat.realtime.live import LiveTurn
+from chat.rendering.frames import Screen, encode, screens
+from chat.rendering.turns import turn_html
+from core.bridge import in_database
+
+Put = Callable[..., bool]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnState:
+    """Where a turn is, as its row says."""
+
+    id: uuid.UUID
+    status: str
+    epoch: int
+    is_final: bool
+
+
+def turn_states(conversation: uuid.UUID, also: set[uuid.UUID]) -> list[TurnState]:
+    """Return the turns of a conversation that are not final, and those named in `also`."""
+    rows = Turn.objects.filter(conversation=conversation).exclude(status__in=Turn.FINAL) | Turn.objects.filter(
+        conversation=conversation, id__in=also
+    )
+    return [TurnState(row.id, row.status, row.epoch, row.is_final) for row in rows]
+
+
+@dataclass(slots=True)
+class _Watched:
+    """A turn that the browser believes to be live."""
+
+    forget: Callable[[], None]
+    screen: Screen | None = None
+
+
+@dataclass(slots=True)
+class ConversationWatch:
+    """One subscribed conversation of one socket."""
+
+    conversation: uuid.UUID
+    put: Put
+    ended: Callable[["ConversationWatch", uuid.UUID], None]
+    _turns: dict[uuid.UUID, _Watched] = field(default_factory=dict)
+    _seen: set[uuid.UUID] = field(default_factory=set)
+
+    async def sync(self) -> None:
+        """Bring what is watched to what the rows say."""
+        known = set(self._turns)
+        for state in await in_database(turn_states, self.conversation, known):
+            if state.is_final:
+                await self.send_final(state.id)
+            else:
+                self.watch(state.id, state.epoch, running=state.status == Turn.Status.IN_PROGRESS)
+
+    def watch(self, turn: uuid.UUID, epoch: int, *, running: bool) -> None:
+        """Follow a turn: at once where it runs (here or elsewhere), else as soon as it does."""
+        watched = self._turns.get(turn)
+        self._seen.add(turn)
+        if watched is None:
+            watched = self._turns[turn] = _Watched(hub.when_running(turn, lambda live: self._attach(turn, live)))
+        live = hub.local(turn)
+        if live is None and running:
+            live = hub.watch(turn, epoch)
+        if live is not None and (watched.screen is None or watched.screen.live.epoch < live.epoch):
+            self._attach(turn, live)
+
+    def _attach(self, turn: uuid.UUID, live: LiveTurn) -> None:
+        watched = self._turns.get(turn)
+        if watched is None or (watched.screen is not None and watched.screen.live is live):
+            return
+        self._detach(watched)
+        watched.screen = screens.of(live)
+        watched.screen.attach(
+            self, lambda frame: None if self.put(frame, turn=turn) else None, lambda _status: self.ended(self, turn)
+        )
+
+    def _detach(self, watched: _Watched) -> None:
+        screen, watched.screen = watched.screen, None
+        if screen is not None:
+            screen.detach(self)
+            screens.release(screen)
+            hub.release(screen.live)
+
+    async def send_final(self, turn: uuid.UUID) -> None:
+        """Send the turn as its rows have it and stop following it; once per turn."""
+        watched = self._turns.pop(turn, None)
+        if watched is None:
+            return
+        self._detach(watched)
+        watched.forget()
+        self.put(encode(await in_database(final_frame, turn)))
+
+    def follows(self, turn: uuid.UUID) -> bool:
+        """Whether this socket was told of the turn before."""
+        return turn in self._seen
+
+    def snapshot(self, turn: uuid.UUID) -> str | None:
+        watched = self._turns.get(turn)
+        return watched.screen.snapshot() if watched is not None and watched.screen is not None else None
+
+    def close(self) -> None:
+        for watched in self._turns.values():
+            self._detach(watched)
+            watched.forget()
+        self._turns.clear()
+
+
+def final_frame(turn_id: uuid.UUID) -> dict[str, Any]:
+    turn = Turn.objects.only("status").get(id=turn_id)
+    return {"type": "turn.final", "turn": str(turn_id), "status": turn.status, "html": turn_html(turn_id)}
+
+
+def created_frame(turn_id: uuid.UUID) -> dict[str, Any]:
+    turn = Turn.objects.only("conversation", "client_id", "parent").get(id=turn_id)
+    return {
+        "type": "turn.created",
+        "conversation": str(turn.conversation_id),
+        "turn": str(turn_id),
+        "client_id": str(turn.client_id),
+        "parent": str(turn.parent_id) if turn.parent_id else None,
+        "html": turn_html(turn_id),
+    }

@@ -1,0 +1,1 @@
+"""What pages, sockets and turns read. Nothing here writes."""

@@ -1,0 +1,1 @@
+"""Turns: claimed from rows, run step by step, recorded before every next effect."""

@@ -1,0 +1,71 @@
+"""Taking turns: queued ones whose time has come, and those whose owner is dead. The database decides who wins."""
+
+import uuid
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
+
+from chat.models import Turn
+from chat.turns.job import Claimed
+from core.heartbeat import ALIVE
+
+# A queued turn may start when its parent is final, nothing runs in its conversation, and its files are read (or are
+# not worth waiting for any longer).
+_CANDIDATES = """
+SELECT turn.id FROM chat_turn turn
+WHERE turn.status = 'queued'
+  AND NOT EXISTS (
+    SELECT FROM chat_turn running WHERE running.conversation_id = turn.conversation_id
+      AND running.status IN ('in_progress', 'requires_action'))
+  AND NOT EXISTS (
+    SELECT FROM chat_turn parent WHERE parent.id = turn.parent_id
+      AND parent.status NOT IN ('completed', 'incomplete', 'failed', 'cancelled'))
+  AND NOT EXISTS (
+    SELECT FROM chat_attachment attachment JOIN retrieval_document document ON document.id = attachment.document_id
+    WHERE attachment.item_id = turn.input_item_id AND document.state NOT IN ('ready', 'failed')
+      AND turn.created_at > %(waits_since)s)
+UNION ALL
+SELECT turn.id FROM chat_turn turn
+WHERE turn.status = 'in_progress'
+  AND NOT EXISTS (SELECT FROM core_process owner WHERE owner.id = turn.owner AND owner.seen_at > %(alive_since)s)
+LIMIT %(limit)s
+"""
+
+_TAKE = """
+UPDATE chat_turn SET status = 'in_progress', owner = %(owner)s, epoch = epoch + 1,
+    started_at = coalesce(started_at, now())
+WHERE id = (
+    SELECT id FROM chat_turn WHERE id = %(turn)s AND (status = 'queued' OR (status = 'in_progress' AND NOT EXISTS (
+        SELECT FROM core_process process WHERE process.id = chat_turn.owner AND process.seen_at > %(alive_since)s)))
+    FOR UPDATE SKIP LOCKED)
+RETURNING epoch, conversation_id, (SELECT user_id FROM chat_conversation WHERE id = conversation_id)
+"""
+
+
+def claim_turns(owner: uuid.UUID, *, limit: int) -> list[Claimed]:
+    """Take up to `limit` turns for the process `owner`. Each taking raises the turn's epoch."""
+    now = timezone.now()
+    alive_since = now - ALIVE
+    waits_since = now - timedelta(seconds=settings.FILES_WAIT_SECONDS)
+    with connection.cursor() as cursor:
+        cursor.execute(_CANDIDATES, {"waits_since": waits_since, "alive_since": alive_since, "limit": limit})
+        candidates = [row[0] for row in cursor.fetchall()]
+    return [claimed for turn in candidates if (claimed := _take(turn, owner, alive_since))]
+
+
+def _take(turn: uuid.UUID, owner: uuid.UUID, alive_since: datetime) -> Claimed | None:
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(_TAKE, {"turn": turn, "owner": owner, "alive_since": alive_since})
+            row = cursor.fetchone()
+    except IntegrityError:
+        return None  # another turn of the conversation was taken at the same moment: one runs at a time
+    return Claimed(turn, *row) if row else None
+
+
+def stopped(owner: uuid.UUID) -> set[uuid.UUID]:
+    """Return the turns of this process that somebody asked to stop."""
+    rows = Turn.objects.filter(owner=owner, status=Turn.Status.IN_PROGRESS, stop_requested_at__isnull=False)
+    return set(rows.values_list("id", flat=True))

@@ -1,0 +1,181 @@
+"""Owns the turns of one web process: claims them, runs each as a task, and brings every one into a final state.
+
+Closing a tab stops nothing. Only a stop that somebody asked for, the deadline, or the end of the process does; the
+last leaves the turn to another process, which takes it over when the heartbeat has gone quiet.
+"""
+
+import asyncio
+import logging
+import uuid
+from contextlib import aclosing, suppress
+
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.db import OperationalError
+
+from chat import events
+from chat.errors import InternalError, LostTurnError, TurnDeadlineError
+from chat.models import Turn
+from chat.providers.registry import Providers
+from chat.realtime import hints
+from chat.realtime.hub import Hub
+from chat.realtime.live import LiveTurn
+from chat.turns import recorder
+from chat.turns.claims import claim_turns, stopped
+from chat.turns.engine import Engine
+from chat.turns.job import Claimed
+from core.bridge import in_database
+from core.errors import ParleyError
+from core.heartbeat import Heartbeat
+
+logger = logging.getLogger(__name__)
+
+# Seconds between two looks for turns that nobody told us of, and for stops.
+SWEEP_INTERVAL = 1.0
+MAX_RUNNING = 500
+# Tries to write a turn's end while PostgreSQL is away, and the seconds between them.
+FINISH_TRIES = 60
+FINISH_INTERVAL = 1.0
+# The status of an end that is none: another process goes on with the turn.
+LOST = "lost"
+
+
+class Runner:
+    """One per web process. `start`, then `wake` whenever a turn was queued, then `stop`."""
+
+    def __init__(self, hub: Hub, providers: Providers) -> None:
+        self._hub = hub
+        self._providers = providers
+        self._heartbeat = Heartbeat("web")
+        self._tasks: dict[uuid.UUID, asyncio.Task[None]] = {}
+        self._stopping: set[uuid.UUID] = set()
+        self._awake = asyncio.Event()
+        self._sweep: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def id(self) -> uuid.UUID:
+        return self._heartbeat.id
+
+    async def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        await in_database(self._heartbeat.start)
+        self._sweep = asyncio.create_task(self._look(), name="turn sweep")
+
+    async def stop(self, *, drain: float = 20.0) -> None:
+        """Take nothing new, give running turns `drain` seconds, then leave the rest to other processes."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._sweep
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=drain)
+        for task in list(self._tasks.values()):
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await in_database(self._heartbeat.stop)
+        await self._providers.aclose()
+
+    def wake(self) -> None:
+        """Look for queued turns now. May be called from any thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._awake.set)
+
+    def stop_turn(self, turn: uuid.UUID) -> None:
+        """End a running turn of this process now; its stop must already stand in its row."""
+        task = self._tasks.get(turn)
+        if task is not None and turn not in self._stopping:
+            self._stopping.add(turn)
+            task.cancel()
+
+    async def _look(self) -> None:
+        while True:
+            try:
+                await self._claim()
+                for turn in await in_database(stopped, self.id) if self._tasks else ():
+                    self.stop_turn(turn)
+            except DatabaseError as error:
+                logger.warning("The database cannot be asked for turns: %s", error)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._awake.wait(), SWEEP_INTERVAL)
+            self._awake.clear()
+
+    async def _claim(self) -> None:
+        room = MAX_RUNNING - len(self._tasks)
+        if room <= 0:
+            return
+        for claimed in await in_database(claim_turns, self.id, limit=room):
+            task = asyncio.create_task(self._run(claimed), name=f"turn {claimed.turn}")
+            self._tasks[claimed.turn] = task
+            task.add_done_callback(lambda _task, turn=claimed.turn: self._forget(turn))  # type: ignore[misc]
+
+    def _forget(self, turn: uuid.UUID) -> None:
+        self._tasks.pop(turn, None)
+        self._stopping.discard(turn)
+        self._awake.set()  # the next turn of the conversation may be waiting
+
+    async def _run(self, claimed: Claimed) -> None:
+        async with self._hub.running(claimed.turn, claimed.epoch) as live:
+            self._tell(claimed, "running")
+            outcome = await self._outcome(claimed, live)
+            # a stop that comes now must not undo the end that was reached
+            ended = outcome is not None and await asyncio.shield(self._finish(claimed, outcome))
+            live.apply(events.Ended(outcome.status if outcome and ended else LOST))
+        self._tell(claimed, "ended")
+
+    def _tell(self, claimed: Claimed, what: str) -> None:
+        """Hint to watchers in other processes and to the person's list of conversations."""
+        turn = {"type": "turn.hint", "turn": str(claimed.turn), "epoch": claimed.epoch, "what": what}
+        feed = {"type": "conversation.hint", "conversation": str(claimed.conversation)}
+        hints.send_soon(hints.conversation_group(claimed.conversation), turn)
+        hints.send_soon(hints.feed_group(claimed.user), feed)
+
+    async def _outcome(self, claimed: Claimed, live: LiveTurn) -> recorder.Outcome | None:
+        """Run the engine to its outcome; None where the turn is left to another process."""
+        engine = Engine(claimed, self._providers)
+        error: ParleyError
+        try:
+            async with asyncio.timeout(settings.TURN_MAX_SECONDS):
+                return await _follow(engine, live)
+        except asyncio.CancelledError:
+            if claimed.turn not in self._stopping:
+                return None
+            return _cut_short(engine, Turn.Status.CANCELLED)
+        except TimeoutError:
+            error = TurnDeadlineError("This answer took too long and was ended.")
+        except LostTurnError:
+            logger.warning("Turn %s was taken over", claimed.turn)
+            return None
+        except ParleyError as failure:
+            error = failure
+        except Exception:
+            logger.exception("Turn %s failed", claimed.turn)
+            error = InternalError("Something went wrong on our side. Your message is stored; try again.")
+        return _cut_short(engine, Turn.Status.FAILED, error)
+
+    async def _finish(self, claimed: Claimed, outcome: recorder.Outcome) -> bool:
+        """Write the end; while PostgreSQL is away try again. False where the turn is not ours any more."""
+        for _ in range(FINISH_TRIES):
+            try:
+                await in_database(recorder.finish_turn, claimed, outcome)
+            except LostTurnError:
+                return False
+            except OperationalError as error:
+                logger.warning("The end of turn %s cannot be written yet: %s", claimed.turn, error)
+                await asyncio.sleep(FINISH_INTERVAL)
+            else:
+                return True
+        return False
+
+
+async def _follow(engine: Engine, live: LiveTurn) -> recorder.Outcome:
+    async with aclosing(engine.run()) as happenings:
+        async for event in happenings:
+            if isinstance(event, recorder.Outcome):
+                return event
+            live.apply(event)
+    raise RuntimeError("the engine ended without an outcome")
+
+
+def _cut_short(engine: Engine, status: Turn.Status, error: ParleyError | None = None) -> recorder.Outcome:
+    return recorder.Outcome(status, error=error, partial_text=engine.unsaved_text, passages=engine.passages)

@@ -1,0 +1,51 @@
+"""The cited passage in its surroundings, for the panel beside the answer."""
+
+import uuid
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+
+from chat.models import Citation
+from chat.rendering.turns import citation_view
+from core.http import signed_in
+from retrieval.models import Document
+
+# Characters of the document that are shown on either side of the quote.
+SURROUNDINGS = 700
+
+
+@require_GET
+@never_cache
+@login_required
+def citation(request: HttpRequest, citation_id: uuid.UUID) -> HttpResponse:
+    """Show a citation of one's own conversation: the right to the assistant lets one see the cited passage.
+
+    The whole document is linked only for readers of its store.
+    """
+    user = signed_in(request)
+    rows = Citation.objects.select_related("revision__document")
+    found = get_object_or_404(rows, id=citation_id, item__conversation__user=user)
+    revision = found.revision
+    document = revision.document if revision else None
+    gone = document is None or document.life == Document.Life.DELETING
+    context = {"citation": citation_view(found), "quote": found.quote, "gone": gone, "heading": found.heading}
+    if revision is not None and document is not None and not gone:
+        context["before"] = _before(revision.text, found.start)
+        context["after"] = _after(revision.text, found.end)
+        if Document.objects.visible_to(user).filter(pk=document.pk).exists():
+            context["document_url"] = document.get_absolute_url()
+    return render(request, "chat/_partials/citation.html", context)
+
+
+def _before(text: str, start: int) -> str:
+    begin = max(0, start - SURROUNDINGS)
+    piece = text[begin:start]
+    return piece if begin == 0 else "…" + piece.partition(" ")[2]
+
+
+def _after(text: str, end: int) -> str:
+    piece = text[end : end + SURROUNDINGS]
+    return piece if end + SURROUNDINGS >= len(text) else piece.rpartition(" ")[0] + "…"

@@ -1,0 +1,107 @@
+"""The chat page, new or with a conversation, and the parts of it that are loaded later."""
+
+import uuid
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+
+from chat.models import Assistant, Conversation
+from chat.rendering import pages
+from core.http import signed_in
+from retrieval.models import Document
+from retrieval.selectors import DocumentView, document_view
+
+
+@require_GET
+@never_cache
+@login_required
+def home(request: HttpRequest) -> HttpResponse:
+    """An empty conversation under a fresh id; `?assistant=` chooses whom it is with."""
+    assistants = list(pages.assistants_of(signed_in(request)))
+    chosen = request.GET.get("assistant", "")
+    assistant = next((one for one in assistants if str(one.id) == chosen), assistants[0] if assistants else None)
+    return _page(request, conversation=None, conversation_id=uuid.uuid4(), assistant=assistant, assistants=assistants)
+
+
+@require_GET
+@never_cache
+@login_required
+def conversation(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
+    found = _own(request, conversation_id)
+    return _page(request, conversation=found, conversation_id=found.id, assistant=found.assistant, assistants=[])
+
+
+@require_GET
+@never_cache
+@login_required
+def older(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
+    """Earlier turns of a branch as HTML, to be put above those shown."""
+    found = _own(request, conversation_id)
+    try:
+        leaf = uuid.UUID(request.GET.get("leaf", ""))
+    except ValueError:
+        raise Http404 from None
+    if not found.turns.filter(id=leaf).exists():
+        raise Http404
+    branch = pages.branch(found, leaf=leaf)
+    return render(request, "chat/_partials/turns.html", {"turns": branch.turns, "older_url": branch.older_url})
+
+
+@require_GET
+@never_cache
+@login_required
+def conversations(request: HttpRequest) -> HttpResponse:
+    """A further page of the list of conversations as HTML."""
+    listed = pages.conversation_entries(signed_in(request), before=request.GET.get("before", ""))
+    context = {"entries": listed.entries, "more_entries_url": listed.more_url}
+    return render(request, "chat/_partials/conversation_entries.html", context)
+
+
+def _own(request: HttpRequest, conversation_id: uuid.UUID) -> Conversation:
+    rows = Conversation.objects.live().select_related("assistant__published_version__model__endpoint")
+    return get_object_or_404(rows, id=conversation_id, user=signed_in(request))
+
+
+def _page(
+    request: HttpRequest,
+    *,
+    conversation: Conversation | None,
+    conversation_id: uuid.UUID,
+    assistant: Assistant | None,
+    assistants: list[Assistant],
+) -> HttpResponse:
+    branch = pages.branch(conversation, leaf=conversation.active_turn_id) if conversation else pages.Branch([], None)
+    listed = pages.conversation_entries(signed_in(request), current=conversation_id)
+    context = {
+        "assistants": [pages.assistant_card(one) for one in assistants],
+        "assistant": pages.assistant_card(assistant) if assistant else None,
+        "conversation_id": conversation_id,
+        "conversation_title": str(conversation) if conversation else "",
+        "is_new": conversation is None,
+        "turns": branch.turns,
+        "older_url": branch.older_url,
+        "entries": listed.entries,
+        "more_entries_url": listed.more_url,
+        "documents": _unsent_documents(conversation),
+        "limits": {
+            "message_chars": settings.MESSAGE_MAX_CHARS,
+            "upload_bytes": settings.UPLOAD_MAX_BYTES,
+            "files": settings.MESSAGE_MAX_FILES,
+        },
+        "provider_notice": pages.provider_notice(assistant),
+        "upload_url": reverse("chat:upload", args=[conversation_id]),
+    }
+    return render(request, "chat/page.html", context)
+
+
+def _unsent_documents(conversation: Conversation | None) -> list[DocumentView]:
+    """Files that were dropped into the composer but not sent with a message yet."""
+    if conversation is None or conversation.store_id is None:
+        return []
+    rows = Document.objects.live().filter(store=conversation.store_id, attachments=None).select_related("file")
+    return [document_view(document) for document in rows.order_by("created_at")[: settings.MESSAGE_MAX_FILES]]
