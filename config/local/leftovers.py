@@ -32,20 +32,22 @@ def forget_dead_postmaster(data: Path) -> None:
     common in containers; then it would refuse to start.
     """
     cluster = cluster_path(data)
-    if not any(_works_in(entry, cluster) for entry in _processes()):
+    if not any(_works_in(entry, cluster, "postgres") for entry in _processes()):
         (cluster / "postmaster.pid").unlink(missing_ok=True)
 
 
 def _find(data: Path) -> dict[int, signal.Signals]:
-    """Pids and the signal that asks each to end: PostgreSQL's fast shutdown, SIGTERM for the rest."""
+    """Pids and the signal that asks each to end: PostgreSQL's fast shutdown, SIGTERM for the rest.
+
+    The two servers overwrite the memory that /proc/…/environ shows, but always work inside their folders.
+    """
     mark = f"{MARK}={data}".encode()
     cluster = cluster_path(data)
     found = {}
     for entry in _processes():
-        if _works_in(entry, cluster):
-            # it overwrites the memory that /proc/…/environ shows, but always works inside its cluster
+        if _works_in(entry, cluster, "postgres"):
             found[int(entry.name)] = signal.SIGINT
-        elif _carries(entry, mark):
+        elif _works_in(entry, data / "redis", "redis-server") or _carries(entry, mark):
             found[int(entry.name)] = signal.SIGTERM
     found.pop(os.getpid(), None)
     return found
@@ -55,14 +57,10 @@ def _processes() -> list[Path]:
     return [entry for entry in _PROC.iterdir() if entry.name.isdigit()] if _PROC.is_dir() else []
 
 
-def _works_in(entry: Path, cluster: Path) -> bool:
+def _works_in(entry: Path, folder: Path, program: str) -> bool:
     with suppress(OSError):
-        return (entry / "cwd").readlink() == cluster and _is_postgres(entry)
+        return (entry / "cwd").readlink() == folder and (entry / "comm").read_text().strip() == program
     return False
-
-
-def _is_postgres(entry: Path) -> bool:
-    return (entry / "comm").read_text().strip() == "postgres"
 
 
 def _carries(entry: Path, mark: bytes) -> bool:

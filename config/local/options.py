@@ -61,7 +61,7 @@ def read_options(environment: Mapping[str, str], *, as_root: bool, base_dir: Pat
         )
     default_data = ROOT_DATA_DIR if as_root else base_dir / ".data"
     return Options(
-        data_dir=Path(given.get("DATA_DIR") or default_data).expanduser().absolute(),
+        data_dir=Path(given.get("DATA_DIR") or default_data).expanduser().resolve(),
         host=given.get("HOST") or "127.0.0.1",
         port=port,
         public_url=public_url,

@@ -241,6 +241,28 @@ def test_a_pid_file_whose_number_now_belongs_to_another_process_is_no_obstacle(i
     assert installation.postmaster() != other.pid
 
 
+def test_servers_that_outlived_their_supervisor_are_found_and_ended(installation: Installation) -> None:
+    installation.end()
+    programs = [installation.cluster.program(), installation.redis.program()]
+    outliving = [
+        subprocess.Popen(
+            program.command,
+            env=dict(program.environment),
+            cwd=program.directory,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            **program.account.popen_arguments(),
+        )
+        for program in programs
+    ]
+    assert soon(lambda: installation.cluster.ready() and installation.redis.ready())
+    assert end_leftovers(installation.data) >= 2
+    assert [process.wait(timeout=10) for process in outliving] == [0, 0]
+    assert installation.processes() == []
+    installation.start()
+
+
 def test_a_stop_is_clean(installation: Installation) -> None:
     assert installation.end() == 0
     assert installation.processes() == []
