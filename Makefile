@@ -14,7 +14,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 up: venv ## run Parley here; Ctrl-C stops it (PORT=8000, DATA_DIR=.data)
-	@$(PYTHON) config/local/system.py bubblewrap
+	@$(PYTHON) -I config/local/setup_system.py bubblewrap
 	@exec $(VENV) -m config.local up
 
 down: venv ## stop what `make up` runs in another terminal
@@ -30,7 +30,7 @@ shell: venv ## Django's shell against the running servers
 	@exec $(VENV) -m config.local manage shell
 
 test: venv-dev ## the whole suite, with servers of its own (ARGS="tests/unit -k name")
-	@$(PYTHON) config/local/system.py bubblewrap chromium
+	@$(PYTHON) -I config/local/setup_system.py bubblewrap chromium
 	@$(VENV) -m pytest -n $(TEST_PROCESSES) $(ARGS)
 
 check: venv-dev ## style, types, import contracts, templates, scripts, deployment, migrations
@@ -46,13 +46,13 @@ lock: ## compile requirements*.in into the lock files (needs uv; ARGS=--upgrade 
 	$(UV) pip compile $(LOCK) $(ARGS) requirements-dev.in -o requirements-dev.lock
 
 venv: ## make .venv with what Parley runs on
-	@$(PYTHON) config/local/venv.py requirements.lock
+	@$(PYTHON) -I config/local/setup_venv.py requirements.lock
 
 venv-dev: ## make .venv with what the checks and the tests need too
-	@$(PYTHON) config/local/venv.py requirements-dev.lock
+	@$(PYTHON) -I config/local/setup_venv.py requirements-dev.lock
 
 system: ## install system packages (needs root or sudo)
-	@$(PYTHON) config/local/system.py --again bubblewrap chromium
+	@$(PYTHON) -I config/local/setup_system.py --again bubblewrap chromium
 
 clean: ## remove caches; data and .venv stay
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

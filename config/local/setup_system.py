@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`python3 config/local/system.py bubblewrap chromium`: system packages, where apt and the rights are there.
+"""`python3 -I config/local/setup_system.py bubblewrap chromium`: system packages, where apt and the rights are there.
 
 Run by the machine's own Python, so it uses the standard library only. It never fails: what cannot be installed is
 named in one line with what stays off. A failed attempt is not repeated until `make system` asks for it.

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`python3 config/local/venv.py requirements.lock`: make `.venv` and install exactly what the lock file names.
+"""`python3 -I config/local/setup_venv.py requirements.lock`: make `.venv` and install exactly what the lock file names.
 
 Run by the machine's own Python before anything is installed, so it uses the standard library only. It needs pip there,
 but not ensurepip (on Debian a package of its own), and does nothing when the lock has been installed before.
