@@ -1,8 +1,6 @@
 """A scripted model server over real HTTP, for tests and benchmarks: the Responses API, embeddings and models.
 
-In a test:
-
-    pytest_plugins = ("tests.responses_server",)
+A pytest plugin; in a test:
 
     async def test_answer(upstream):
         upstream.script({"text": "Hello", "delay": 0.01})

@@ -26,8 +26,8 @@ class Script:
     """Times are in seconds, counted from the request for the first and between deltas for the rest.
 
     `deltas` gives the pieces of the text exactly; else `text` is cut after every `words` words. `fault` strikes after
-    `after` deltas (-1: before any event), or with `at_headers` before the headers; `error` is what it says. `status` other than 200 answers
-    with `body` at once. `recording` sends a file as it is, in pieces of `chunk` bytes.
+    `after` deltas (-1: before any event), or with `at_headers` before the headers; `error` is what it says. `status`
+    other than 200 answers with `body` at once. `recording` sends a file as it is, in pieces of `chunk` bytes.
     """
 
     text: str | None = None

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from weakref import WeakKeyDictionary
 
 import httpx2
-import openai.resources.responses  # noqa: F401 - the package loads it late, which would hold up the first turn
+import openai.resources.responses.responses  # noqa: F401 - the package loads it late, which would hold up the first turn
 from openai import AsyncOpenAI, DefaultAioHttpClient
 
 MAX_CONNECTIONS = 2000
@@ -29,10 +29,14 @@ _Clients: TypeAlias = "OrderedDict[tuple[str, str], _Shared]"
 
 
 class ClientPool:
-    """Keeps at most `size` idle clients for each event loop; those in use are never closed under their users."""
+    """Keeps at most `size` idle clients for each event loop; those in use are never closed under their users.
+
+    The certificates are read once, when the pool is made: it takes longer than a request.
+    """
 
     def __init__(self, *, size: int = 32) -> None:
         self._size = size
+        self._tls = httpx2.create_ssl_context()
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Clients] = WeakKeyDictionary()
 
     @asynccontextmanager
@@ -41,7 +45,7 @@ class ClientPool:
         key = (base_url, api_key)
         shared = clients.get(key)
         if shared is None:
-            shared = clients[key] = _Shared(_connect(base_url, api_key))
+            shared = clients[key] = _Shared(self._connect(base_url, api_key))
         clients.move_to_end(key)
         shared.users += 1
         try:
@@ -59,21 +63,22 @@ class ClientPool:
 
     async def _evict(self, clients: _Clients) -> None:
         idle = [key for key, shared in clients.items() if shared.users == 0]
-        for key in idle[: max(0, len(clients) - self._size)]:
-            await clients.pop(key).client.close()
+        surplus = [clients.pop(key) for key in idle[: max(0, len(clients) - self._size)]]
+        for shared in surplus:
+            await shared.client.close()
 
-
-def _connect(base_url: str, api_key: str) -> AsyncOpenAI:
-    return AsyncOpenAI(
-        base_url=base_url,
-        api_key=api_key or _NO_KEY,
-        max_retries=0,
-        http_client=DefaultAioHttpClient(
-            follow_redirects=False,
-            limits=httpx2.Limits(
-                max_connections=MAX_CONNECTIONS,
-                max_keepalive_connections=MAX_CONNECTIONS,
-                keepalive_expiry=KEEP_ALIVE_SECONDS,
+    def _connect(self, base_url: str, api_key: str) -> AsyncOpenAI:
+        return AsyncOpenAI(
+            base_url=base_url,
+            api_key=api_key or _NO_KEY,
+            max_retries=0,
+            http_client=DefaultAioHttpClient(
+                verify=self._tls,
+                follow_redirects=False,
+                limits=httpx2.Limits(
+                    max_connections=MAX_CONNECTIONS,
+                    max_keepalive_connections=MAX_CONNECTIONS,
+                    keepalive_expiry=KEEP_ALIVE_SECONDS,
+                ),
             ),
-        ),
-    )
+        )
