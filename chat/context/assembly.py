@@ -58,10 +58,11 @@ class Assembled:
 def assemble(materials: Materials, *, choice: ModelChoice, step: int) -> Assembled:
     """Make the request of one step; raises `InputTooLongError` when the newest message alone does not fit."""
     version = materials.version
+    instructions = _instructions(version)
     fixed = _own_messages(version)
     ceiling = int(choice.input_limit * (1 - MARGIN))
     parts = {
-        "instructions": text_tokens(version.instructions),
+        "instructions": text_tokens(instructions),
         "messages": items_tokens(fixed),
         "question": item_tokens(materials.question),
         "steps": items_tokens(materials.produced),
@@ -79,12 +80,12 @@ def assemble(materials: Materials, *, choice: ModelChoice, step: int) -> Assembl
         summary, parts["summary"] = None, 0
     left -= parts["summary"]
     chosen = _fit_passages(materials.passages, budget=int(left * PASSAGE_SHARE))
-    parts["passages"] = sum(map(passage_tokens, chosen)) + (text_tokens(passage_texts.PREAMBLE) if chosen else 0)
+    parts["passages"] = sum(map(passage_tokens, chosen))
     cost = {turn.id: items_tokens(turn.items) for turn in offer.turns}
     window = fit(offer, budget=left - parts["passages"], cost=cost)
     parts["window"] = window.tokens
     request = Request(
-        instructions=version.instructions,
+        instructions=instructions,
         input=(
             *fixed,
             *([summary] if summary else ()),
@@ -102,6 +103,12 @@ def assemble(materials: Materials, *, choice: ModelChoice, step: int) -> Assembl
     manifest = _manifest(materials, window=window, chosen=chosen, parts=parts, ceiling=ceiling)
     manifest["summary"] = str(offer.summary.id) if summary and offer.summary else None
     return Assembled(request, manifest, tuple(chosen))
+
+
+def _instructions(version: AssistantVersion) -> str:
+    if version.retrieval == AssistantVersion.Retrieval.OFF:
+        return version.instructions
+    return "\n\n".join(part for part in (version.instructions, passage_texts.RULES) if part)
 
 
 def _own_messages(version: AssistantVersion) -> list[Item]:

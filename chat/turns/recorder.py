@@ -19,14 +19,21 @@ from django.utils import timezone
 from chat.context.assembly import Assembled
 from chat.context.passages import NumberedPassage
 from chat.errors import LostTurnError, ProviderError, clean_reason
-from chat.models import Citation, Conversation, Item, Response, SentRequest, Turn
+from chat.models import AssistantVersion, Citation, Conversation, Item, Response, SentRequest, Turn
 from chat.providers.base import Finished, Usage
 from chat.providers.items import output_text, refusal
 from chat.selectors.targets import ModelChoice
 from chat.turns.citations import verify
 from chat.turns.job import Claimed
+from core import outbox
 from core.errors import ParleyError
 from core.models import EndpointModel
+
+
+# Work for after the turn (see `chat.tasks`). Conversations of a few turns need no summary.
+SUMMARISE = "chat.summarise"
+SUMMARISE_FROM = 8
+SUMMARISED = {AssistantVersion.Strategy.SUMMARY, AssistantVersion.Strategy.HYBRID}
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,3 +278,5 @@ def finish_turn(claimed: Claimed, outcome: Outcome) -> None:
             status=Response.Status.CANCELLED, finished_at=now
         )
         Conversation.objects.filter(id=turn.conversation_id).update(last_turn_at=now)
+        if turn.depth >= SUMMARISE_FROM and turn.version.strategy in SUMMARISED:
+            outbox.enqueue(kind=SUMMARISE, subject=turn.id, owner=claimed.user)

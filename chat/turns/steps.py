@@ -153,7 +153,7 @@ def retry_delay(attempt: int, retry_after: float | None) -> float:
     Full jitter on an exponentially growing bound (AWS Architecture Blog, "Exponential Backoff and Jitter"), but never
     less than what the server asked for, and never more than `LONGEST_DELAY`.
     """
-    bound = min(LONGEST_DELAY, FIRST_DELAY * 2**attempt)
+    bound = min(LONGEST_DELAY, FIRST_DELAY * 2.0**attempt)
     jittered = bound * (0.5 + random.random() / 2)  # noqa: S311 - nothing secret
     return min(LONGEST_DELAY, max(jittered, retry_after or 0.0))
 

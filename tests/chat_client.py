@@ -1,0 +1,125 @@
+"""A browser tab as tests see it: the real ASGI application, a signed-in session, frames in and out.
+
+`Page` does with frames what the page's script does, so that a test can compare what a person sees with what is stored.
+"""
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from channels.testing import WebsocketCommunicator
+from django.conf import settings
+from django.test import Client
+
+from chat.turns import process
+from config.asgi import application
+from core.bridge import in_database
+from core.models import User
+
+ORIGIN = b"http://localhost"
+
+
+def session_of(user: User) -> str:
+    """Sign the user in and return the session's key."""
+    client = Client()
+    client.force_login(user)
+    return client.cookies[settings.SESSION_COOKIE_NAME].value
+
+
+@asynccontextmanager
+async def running_turns() -> AsyncIterator[None]:
+    """A process that runs turns, as a web process does along its lifespan."""
+    await process.start()
+    try:
+        yield
+    finally:
+        await process.stop()
+
+
+class Page:
+    """What one tab shows of turns: blocks of the streamed answer, then the final HTML."""
+
+    def __init__(self) -> None:
+        self.blocks: dict[str, list[str]] = {}
+        self.cursor: dict[str, tuple[int, int]] = {}
+        self.final: dict[str, dict[str, Any]] = {}
+        self.labels: list[str] = []
+
+    def take(self, frame: dict[str, Any]) -> None:
+        turn = frame.get("turn", "")
+        if frame["type"] == "turn.snapshot":
+            self.blocks[turn] = list(frame["blocks"])
+        elif frame["type"] == "turn.blocks":
+            self._patch(turn, frame)
+        elif frame["type"] == "turn.state":
+            self.labels.append(frame["label"])
+        elif frame["type"] == "turn.final":
+            self.final[turn] = frame
+
+    def _patch(self, turn: str, frame: dict[str, Any]) -> None:
+        place = (frame["epoch"], frame["number"])
+        assert place > self.cursor.get(turn, (0, 0)), "a frame came twice or out of order"
+        self.cursor[turn] = place
+        blocks = self.blocks.setdefault(turn, [])
+        for offset, patch in enumerate(frame["blocks"]):
+            index = frame["first"] + offset
+            old = blocks[index] if index < len(blocks) else ""
+            kept = old.encode("utf-16-le")[: 2 * patch["keep"]].decode("utf-16-le")
+            blocks[index : index + 1] = [kept + patch["html"]]
+        del blocks[frame["first"] + len(frame["blocks"]) :]
+
+
+class Tab:
+    """One socket. `page` holds what it shows; every received frame goes there too."""
+
+    def __init__(self, session: str, *, origin: bytes = ORIGIN) -> None:
+        cookie = f"{settings.SESSION_COOKIE_NAME}={session}".encode()
+        headers = [(b"origin", origin), (b"cookie", cookie), (b"host", b"localhost")]
+        self.socket = WebsocketCommunicator(application, "/ws/", headers=headers)
+        self.page = Page()
+
+    async def open(self) -> "Tab":
+        connected, _ = await self.socket.connect(timeout=5)
+        assert connected
+        await self.until("hello")
+        return self
+
+    async def close(self) -> None:
+        await self.socket.disconnect()
+
+    async def send(self, **frame: Any) -> None:
+        await self.socket.send_to(text_data=json.dumps(frame, default=str))
+
+    async def receive(self) -> dict[str, Any]:
+        frame: dict[str, Any] = json.loads(await self.socket.receive_from(timeout=10))
+        self.page.take(frame)
+        return frame
+
+    async def until(
+        self, kind: str, *, where: Callable[[dict[str, Any]], bool] = lambda _frame: True
+    ) -> dict[str, Any]:
+        """Receive until a frame of this type, and return it."""
+        async with asyncio.timeout(20):
+            while True:
+                frame = await self.receive()
+                if frame["type"] == kind and where(frame):
+                    return frame
+
+    async def ask(self, text: str, conversation: uuid.UUID, **fields: Any) -> dict[str, Any]:
+        """Send a message and return its `turn.created`."""
+        client_id = fields.pop("client_id", None) or uuid.uuid4()
+        await self.send(type="turn.create", conversation=conversation, client_id=client_id, text=text, **fields)
+        return await self.until("turn.created", where=lambda frame: frame["client_id"] == str(client_id))
+
+
+@asynccontextmanager
+async def tab_of(user: User) -> AsyncIterator[Tab]:
+    """A connected tab of this user."""
+    tab = await Tab(await in_database(session_of, user)).open()
+    try:
+        yield tab
+    finally:
+        await tab.close()
