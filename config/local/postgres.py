@@ -155,7 +155,7 @@ class Cluster:
         if found != ours:
             raise LocalError(
                 f"{self.places.postgres} was made by PostgreSQL {found}, and this Parley brings PostgreSQL {ours}: "
-                "dump it with the former version and restore the dump, see docs/operations.md."
+                "dump it with the former version and restore the dump."
             )
 
     def _initdb(self, target: Path) -> None:
