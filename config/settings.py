@@ -124,6 +124,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "global_keyprefix": f"{REDIS_PREFIX}:celery:",
     "socket_timeout": 30,
     "socket_connect_timeout": 5,
+    # a broker that is away must not hold up the request that asks for work: the sweep asks again
+    "max_retries": 0,
 }
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True

@@ -35,7 +35,8 @@ class Assistant(models.Model):
         "chat.AssistantVersion",
         null=True,
         blank=True,
-        on_delete=models.PROTECT,
+        # not PROTECT: the version may go together with its assistant
+        on_delete=models.RESTRICT,
         related_name="+",
         editable=False,
     )
@@ -53,9 +54,7 @@ class Assistant(models.Model):
     class Meta:
         ordering = ["position", "name", "id"]
         indexes = [
-            models.Index(
-                fields=["position", "name", "id"], condition=Q(archived_at=None), name="assistant_list"
-            )
+            models.Index(fields=["position", "name", "id"], condition=Q(archived_at=None), name="assistant_list")
         ]
 
     def __str__(self) -> str:
@@ -117,12 +116,8 @@ class AssistantVersion(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(50)],
         help_text="Passages that go into a request at most.",
     )
-    starters = models.JSONField(
-        default=list, blank=True, help_text="Questions offered in an empty conversation."
-    )
-    remembers = models.BooleanField(
-        default=False, help_text="Keeps facts about a person, who can see and delete them."
-    )
+    starters = models.JSONField(default=list, blank=True, help_text="Questions offered in an empty conversation.")
+    remembers = models.BooleanField(default=False, help_text="Keeps facts about a person, who can see and delete them.")
     failure_message = models.TextField(
         blank=True, default="", help_text="Shown when no model answers. Empty: the error alone."
     )

@@ -35,9 +35,7 @@ class Conversation(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations")
     assistant = models.ForeignKey(Assistant, on_delete=models.PROTECT, related_name="conversations")
     title = models.CharField(max_length=200, blank=True, default="")
-    title_source = models.CharField(
-        max_length=12, choices=TitleSource.choices, default=TitleSource.FIRST_WORDS
-    )
+    title_source = models.CharField(max_length=12, choices=TitleSource.choices, default=TitleSource.FIRST_WORDS)
     active_turn = models.ForeignKey(
         "chat.Turn", null=True, blank=True, on_delete=models.SET_NULL, related_name="+", editable=False
     )
@@ -62,10 +60,14 @@ class Conversation(models.Model):
 
     class Meta:
         ordering = ["-last_turn_at", "id"]
-        indexes = [
-            models.Index(
-                fields=["user", "-last_turn_at", "id"], condition=Q(deleted_at=None), name="conversation_list"
+        constraints = [
+            models.CheckConstraint(
+                name="conversation_title_source_known",
+                condition=Q(title_source__in=["first_words", "model", "person"]),
             )
+        ]
+        indexes = [
+            models.Index(fields=["user", "-last_turn_at", "id"], condition=Q(deleted_at=None), name="conversation_list")
         ]
 
     def __str__(self) -> str:

@@ -28,9 +28,7 @@ class Item(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="items")
     turn = models.ForeignKey(Turn, on_delete=models.CASCADE, related_name="items")
-    response = models.ForeignKey(
-        Response, null=True, blank=True, on_delete=models.CASCADE, related_name="items"
-    )
+    response = models.ForeignKey(Response, null=True, blank=True, on_delete=models.CASCADE, related_name="items")
     position = models.PositiveIntegerField()
     type = models.CharField(max_length=50)
     role = models.CharField(max_length=10, choices=Role.choices, blank=True, default="")
@@ -38,9 +36,7 @@ class Item(models.Model):
     call_id = models.CharField(max_length=200, blank=True, default="")
     text = models.TextField(blank=True, default="")
     payload = models.JSONField()
-    tool_call = models.ForeignKey(
-        ToolCall, null=True, blank=True, on_delete=models.SET_NULL, related_name="items"
-    )
+    tool_call = models.ForeignKey(ToolCall, null=True, blank=True, on_delete=models.SET_NULL, related_name="items")
     created_at = models.DateTimeField(auto_now_add=True)
 
     if TYPE_CHECKING:
@@ -55,6 +51,9 @@ class Item(models.Model):
             models.UniqueConstraint(
                 fields=["turn", "type", "call_id"], condition=~Q(call_id=""), name="item_call_once"
             ),
+            models.CheckConstraint(
+                name="item_role_known", condition=Q(role__in=["", "user", "assistant", "system", "developer"])
+            ),
             models.CheckConstraint(name="item_message_has_role", condition=~Q(type="message") | ~Q(role="")),
         ]
 
@@ -67,9 +66,7 @@ class Attachment(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     item = models.ForeignKey(Item, on_delete=models.CASCADE, related_name="attachments")
-    document = models.ForeignKey(
-        Document, null=True, blank=True, on_delete=models.SET_NULL, related_name="attachments"
-    )
+    document = models.ForeignKey(Document, null=True, blank=True, on_delete=models.SET_NULL, related_name="attachments")
     name = models.CharField(max_length=255)
     position = models.PositiveSmallIntegerField()
 
@@ -96,9 +93,7 @@ class Citation(models.Model):
     item = models.ForeignKey(Item, on_delete=models.CASCADE, related_name="citations")
     number = models.PositiveSmallIntegerField()
     position = models.PositiveIntegerField()
-    revision = models.ForeignKey(
-        Revision, null=True, blank=True, on_delete=models.SET_NULL, related_name="citations"
-    )
+    revision = models.ForeignKey(Revision, null=True, blank=True, on_delete=models.SET_NULL, related_name="citations")
     document_name = models.CharField(max_length=255)
     page = models.PositiveIntegerField(null=True, blank=True)
     heading = models.TextField(blank=True, default="")

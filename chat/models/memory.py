@@ -23,9 +23,7 @@ class Summary(models.Model):
     previous = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     text = models.TextField()
     tokens = models.PositiveIntegerField()
-    model = models.ForeignKey(
-        EndpointModel, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
-    )
+    model = models.ForeignKey(EndpointModel, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     suspect = models.BooleanField(default=False, help_text="Says what stands nowhere in what it summarises.")
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -61,9 +59,7 @@ class Fact(models.Model):
         EndpointModel, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
     embedding = HalfVectorField(null=True, blank=True)
-    superseded_by = models.ForeignKey(
-        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
-    )
+    superseded_by = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 

@@ -31,22 +31,19 @@ class Turn(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="turns")
-    parent = models.ForeignKey(
-        "self", null=True, blank=True, on_delete=models.CASCADE, related_name="children"
-    )
+    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.CASCADE, related_name="children")
     depth = models.PositiveIntegerField(default=0)
     client_id = models.UUIDField()
     version = models.ForeignKey(AssistantVersion, on_delete=models.PROTECT, related_name="turns")
+    # not PROTECT: the item may go together with its turn
     input_item = models.ForeignKey(
-        "chat.Item", null=True, blank=True, on_delete=models.PROTECT, related_name="answered_by"
+        "chat.Item", null=True, blank=True, on_delete=models.RESTRICT, related_name="answered_by"
     )
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.QUEUED)
     owner = models.UUIDField(null=True, blank=True)
     epoch = models.PositiveIntegerField(default=0)
     stop_requested_at = models.DateTimeField(null=True, blank=True)
-    passages = models.JSONField(
-        default=list, blank=True, help_text="What retrieval put before the model, numbered."
-    )
+    passages = models.JSONField(default=list, blank=True, help_text="What retrieval put before the model, numbered.")
     error_code = models.CharField(max_length=50, blank=True, default="")
     error_message = models.CharField(max_length=500, blank=True, default="")
     error_retryable = models.BooleanField(default=False)
@@ -58,9 +55,7 @@ class Turn(models.Model):
     cached_tokens = models.PositiveIntegerField(null=True, blank=True)
     output_tokens = models.PositiveIntegerField(null=True, blank=True)
     reasoning_tokens = models.PositiveIntegerField(null=True, blank=True)
-    cost = models.DecimalField(
-        max_digits=14, decimal_places=8, null=True, blank=True, help_text="US dollars."
-    )
+    cost = models.DecimalField(max_digits=14, decimal_places=8, null=True, blank=True, help_text="US dollars.")
 
     if TYPE_CHECKING:
         conversation_id: uuid.UUID
@@ -93,14 +88,11 @@ class Turn(models.Model):
             ),
             models.CheckConstraint(
                 name="turn_owned_while_in_progress",
-                condition=Q(status="in_progress", owner__isnull=False)
-                | (~Q(status="in_progress") & Q(owner=None)),
+                condition=Q(status="in_progress", owner__isnull=False) | (~Q(status="in_progress") & Q(owner=None)),
             ),
             models.CheckConstraint(
                 name="turn_final_has_end",
-                condition=Q(
-                    status__in=["completed", "incomplete", "failed", "cancelled"], finished_at__isnull=False
-                )
+                condition=Q(status__in=["completed", "incomplete", "failed", "cancelled"], finished_at__isnull=False)
                 | (~Q(status__in=["completed", "incomplete", "failed", "cancelled"]) & Q(finished_at=None)),
             ),
             models.CheckConstraint(
@@ -141,9 +133,7 @@ class Response(models.Model):
     step = models.PositiveSmallIntegerField()
     attempt = models.PositiveSmallIntegerField()
     epoch = models.PositiveIntegerField()
-    model = models.ForeignKey(
-        EndpointModel, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
-    )
+    model = models.ForeignKey(EndpointModel, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     model_name = models.CharField(max_length=200, help_text="As the server named it.")
     status = models.CharField(max_length=12, choices=Status.choices, default=Status.QUEUED)
     upstream_id = models.CharField(max_length=200, blank=True, default="")
@@ -157,9 +147,7 @@ class Response(models.Model):
     cached_tokens = models.PositiveIntegerField(null=True, blank=True)
     output_tokens = models.PositiveIntegerField(null=True, blank=True)
     reasoning_tokens = models.PositiveIntegerField(null=True, blank=True)
-    cost = models.DecimalField(
-        max_digits=14, decimal_places=8, null=True, blank=True, help_text="US dollars."
-    )
+    cost = models.DecimalField(max_digits=14, decimal_places=8, null=True, blank=True, help_text="US dollars.")
     created_at = models.DateTimeField(auto_now_add=True)
     first_event_at = models.DateTimeField(null=True, blank=True)
     first_text_at = models.DateTimeField(null=True, blank=True)
@@ -174,9 +162,7 @@ class Response(models.Model):
             models.UniqueConstraint(fields=["turn", "step", "attempt"], name="response_attempt"),
             models.CheckConstraint(
                 name="response_status_known",
-                condition=Q(
-                    status__in=["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
-                ),
+                condition=Q(status__in=["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]),
             ),
         ]
 
@@ -197,9 +183,7 @@ class SentRequest(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        constraints = [
-            models.CheckConstraint(name="sent_request_sha256", condition=Q(sha256__regex=r"^[0-9a-f]{64}$"))
-        ]
+        constraints = [models.CheckConstraint(name="sent_request_sha256", condition=Q(sha256__regex=r"^[0-9a-f]{64}$"))]
 
     def __str__(self) -> str:
         return f"request of response {self.pk}"

@@ -3,7 +3,8 @@
 from core.models.accounts import SignInLink, User
 from core.models.endpoints import Endpoint, EndpointModel
 from core.models.grants import Grant
+from core.models.milestones import Milestone
 from core.models.processes import Process
 from core.models.work import Work
 
-__all__ = ["Endpoint", "EndpointModel", "Grant", "Process", "SignInLink", "User", "Work"]
+__all__ = ["Endpoint", "EndpointModel", "Grant", "Milestone", "Process", "SignInLink", "User", "Work"]

@@ -35,9 +35,7 @@ class Endpoint(models.Model):
     headers = models.JSONField(default=dict, blank=True, help_text="Extra headers for every request.")
     capabilities = models.JSONField(default=dict, blank=True)
     capabilities_probed_at = models.DateTimeField(null=True, blank=True, editable=False)
-    connect_timeout = models.FloatField(
-        default=5.0, validators=[MinValueValidator(0.1)], help_text="Seconds."
-    )
+    connect_timeout = models.FloatField(default=5.0, validators=[MinValueValidator(0.1)], help_text="Seconds.")
     read_timeout = models.FloatField(
         default=120.0, validators=[MinValueValidator(1)], help_text="Seconds without a byte from the server."
     )
@@ -48,8 +46,12 @@ class Endpoint(models.Model):
     class Meta:
         ordering = ["name"]
         constraints = [
+            models.CheckConstraint(name="endpoint_openai_has_url", condition=~Q(provider="openai") | ~Q(base_url="")),
             models.CheckConstraint(
-                name="endpoint_openai_has_url", condition=~Q(provider="openai") | ~Q(base_url="")
+                name="endpoint_provider_known", condition=Q(provider__in=["openai", "extractive", "hashing"])
+            ),
+            models.CheckConstraint(
+                name="endpoint_source_known", condition=Q(source__in=["admin", "environment", "built_in"])
             ),
             models.CheckConstraint(
                 name="endpoint_timeouts_positive", condition=Q(connect_timeout__gt=0, read_timeout__gt=0)
@@ -74,9 +76,7 @@ class EndpointModel(models.Model):
     is_default = models.BooleanField(default=False)
     enabled = models.BooleanField(default=True)
     context_window = models.PositiveIntegerField(default=128_000, help_text="Tokens, the answer included.")
-    max_output_tokens = models.PositiveIntegerField(
-        default=16_000, help_text="Tokens reserved for the answer."
-    )
+    max_output_tokens = models.PositiveIntegerField(default=16_000, help_text="Tokens reserved for the answer.")
     dimensions = models.PositiveIntegerField(
         null=True, blank=True, help_text="Length of a vector; learnt from the first answer."
     )
@@ -93,6 +93,7 @@ class EndpointModel(models.Model):
             models.UniqueConstraint(
                 fields=["purpose"], condition=Q(is_default=True), name="endpoint_model_one_default"
             ),
+            models.CheckConstraint(name="endpoint_model_purpose_known", condition=Q(purpose__in=["chat", "embedding"])),
             models.CheckConstraint(
                 name="endpoint_model_room_for_input",
                 condition=Q(context_window__gt=models.F("max_output_tokens")),

@@ -39,9 +39,8 @@ class Work(models.Model):
         verbose_name_plural = "work"
         constraints = [
             # asked for twice before it began is once; asked for while it runs is once more
-            models.UniqueConstraint(
-                fields=["kind", "subject"], condition=Q(state="waiting"), name="work_waits_once"
-            ),
+            models.UniqueConstraint(fields=["kind", "subject"], condition=Q(state="waiting"), name="work_waits_once"),
+            models.CheckConstraint(name="work_state_known", condition=Q(state__in=["waiting", "running", "failed"])),
             models.CheckConstraint(
                 name="work_lease_while_running",
                 condition=Q(state="running", lease_until__isnull=False)

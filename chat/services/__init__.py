@@ -1,0 +1,1 @@
+"""What can be done to assistants, conversations and turns: one function per action."""
