@@ -5,6 +5,7 @@ process of a run starts the servers in a temporary folder and stops them at its 
 the environment, and each has its own test database, its own Redis databases and its own prefix.
 """
 
+import atexit
 import os
 import secrets
 import shutil
@@ -66,8 +67,8 @@ class Services:
         self.cluster.settle(may_create_databases=True)
 
     def stop(self) -> None:
-        for child in reversed(self._children):
-            child.stop(_wait)
+        while self._children:
+            self._children.pop().stop(_wait)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -113,6 +114,7 @@ _services: Services | None = None
 if _FOLDER not in os.environ:
     _forget_the_users_settings()
     _services = Services(Path(tempfile.mkdtemp(prefix="parley-test-")))
+    atexit.register(_services.stop)  # also where pytest ends before it has configured itself
     _tell_addresses(_services)
 _take_own_part()
 

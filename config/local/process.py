@@ -34,7 +34,8 @@ class Program:
     """What to run, as whom, and how it is asked to end.
 
     `stop` is tried stage by stage, SIGKILL follows. `orphan_signal` is what the kernel sends when the supervisor dies.
-    `shows` tells which lines of its output belong on the terminal, not only in the log.
+    `shows` tells which lines of its output belong on the terminal, not only in the log. What a `confidential` program
+    says is filed only if it fails.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Program:
     account: Account = field(default_factory=me)
     stop: Sequence[Stage] = (Stage(signal.SIGTERM, 10),)
     orphan_signal: signal.Signals = signal.SIGTERM
+    confidential: bool = False
     shows: str = r"\b(WARNING|ERROR|CRITICAL|FATAL|PANIC)\b"
 
 

@@ -1,5 +1,6 @@
 """Which programs make up Parley on one machine, with which environment each."""
 
+import dataclasses
 import os
 import signal
 from collections.abc import Mapping
@@ -59,7 +60,8 @@ class Stack:
         return self._step("collectstatic", "collectstatic", "--no-input")
 
     def bootstrap(self) -> Program:
-        return self._step("bootstrap", "bootstrap")
+        # a sign-in link belongs on the terminal, not in a file
+        return dataclasses.replace(self._step("bootstrap", "bootstrap"), confidential=True)
 
     def web(self) -> Program:
         command = web_command(host=self.options.host, port=self.options.port, processes=self.options.web_processes)

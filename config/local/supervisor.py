@@ -208,7 +208,8 @@ class Supervisor:
 
     def _file(self, post: Post, lines: list[bytes]) -> None:
         for line in lines:
-            post.log.write(line)
+            if not post.program.confidential:
+                post.log.write(line)
             text = line.decode(errors="replace")
             if not self._stopping and post.shown.admits(text):
                 self._terminal.say(f"{post.program.name} | {text}")
@@ -228,6 +229,9 @@ class Supervisor:
         if post.child is not None:
             post.last_status = post.child.status()
             post.child = None
+            if post.program.confidential and post.last_status:
+                for line in post.lines.last:
+                    post.log.write(line.encode())
 
     def _on_end(self, post: Post) -> None:
         child = post.child

@@ -14,9 +14,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from config.local.errors import StepFailed
 from config.local.lock import holder
 from config.local.options import BASE_DIR
 from config.local.places import lock_path
+from config.local.process import Program
+from config.local.supervisor import Supervisor
+from config.local.terminal import Terminal
 
 # says its name when asked to end, into a file that all share
 POLITE = """
@@ -205,3 +209,30 @@ def test_output_goes_to_a_log_and_errors_to_the_terminal(supervise: Callable[...
     supervised.end()
     assert (folder / "log" / "web.log").read_text() == "quiet\nERROR loud\n"
     assert not any("quiet" in line for line in supervised.said)
+
+
+def test_what_a_confidential_step_says_is_returned_and_not_filed(folder: Path) -> None:
+    folder.mkdir()
+    program = Program(
+        name="bootstrap",
+        command=[sys.executable, "-c", "print('https://localhost/link')"],
+        environment=dict(os.environ),
+        directory=folder,
+        confidential=True,
+    )
+    with Supervisor(Terminal(), folder) as supervisor:
+        assert supervisor.run_steps([program], seconds=20) == {"bootstrap": ["https://localhost/link"]}
+    assert (folder / "bootstrap.log").read_text() == ""
+
+
+def test_a_step_that_fails_says_why(folder: Path) -> None:
+    folder.mkdir()
+    source = "raise SystemExit('CommandError: the disk is full')"
+    program = Program(
+        name="migrate", command=[sys.executable, "-c", source], environment=dict(os.environ), directory=folder
+    )
+    with (
+        Supervisor(Terminal(), folder) as supervisor,
+        pytest.raises(StepFailed, match=r"^migrate failed: the disk is full \("),
+    ):
+        supervisor.run_steps([program], seconds=20)
