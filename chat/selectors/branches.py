@@ -22,6 +22,26 @@ SELECT id FROM branch ORDER BY up DESC
 """
 
 
+_NEWEST_LEAF = """
+WITH RECURSIVE below (id, created_at) AS (
+    SELECT id, created_at FROM chat_turn WHERE id = %s
+    UNION ALL
+    SELECT child.id, child.created_at FROM chat_turn child JOIN below ON child.parent_id = below.id
+)
+SELECT id FROM below
+WHERE NOT EXISTS (SELECT FROM chat_turn child WHERE child.parent_id = below.id)
+ORDER BY created_at DESC LIMIT 1
+"""
+
+
+def newest_leaf(turn: uuid.UUID) -> uuid.UUID:
+    """Return the end of the branch through `turn` that was talked on last; `turn` itself where nothing follows."""
+    with connection.cursor() as cursor:
+        cursor.execute(_NEWEST_LEAF, [turn])
+        row = cursor.fetchone()
+    return row[0] if row else turn
+
+
 def branch_ids(leaf: uuid.UUID, *, limit: int) -> list[uuid.UUID]:
     """Return the ids of the last `limit` turns of the branch that ends in `leaf`, oldest first, `leaf` included."""
     with connection.cursor() as cursor:

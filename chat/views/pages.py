@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET
 
 from chat.models import Assistant, Conversation
 from chat.rendering import pages
+from chat.selectors.branches import newest_leaf
 from core.http import signed_in
 from retrieval.models import Document
 from retrieval.selectors import DocumentView, document_view
@@ -32,7 +33,10 @@ def home(request: HttpRequest) -> HttpResponse:
 @never_cache
 @login_required
 def conversation(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
+    """The branch that was talked on last, or with `?turn=` the one that leads through this turn."""
     found = _own(request, conversation_id)
+    if "turn" in request.GET:
+        found.active_turn_id = newest_leaf(_turn_of(found, request.GET["turn"]))
     return _page(request, conversation=found, conversation_id=found.id, assistant=found.assistant, assistants=[])
 
 
@@ -42,13 +46,7 @@ def conversation(request: HttpRequest, conversation_id: uuid.UUID) -> HttpRespon
 def older(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
     """Earlier turns of a branch as HTML, to be put above those shown."""
     found = _own(request, conversation_id)
-    try:
-        leaf = uuid.UUID(request.GET.get("leaf", ""))
-    except ValueError:
-        raise Http404 from None
-    if not found.turns.filter(id=leaf).exists():
-        raise Http404
-    branch = pages.branch(found, leaf=leaf)
+    branch = pages.branch(found, leaf=_turn_of(found, request.GET.get("leaf", "")))
     return render(request, "chat/_partials/turns.html", {"turns": branch.turns, "older_url": branch.older_url})
 
 
@@ -67,6 +65,17 @@ def _own(request: HttpRequest, conversation_id: uuid.UUID) -> Conversation:
     return get_object_or_404(rows, id=conversation_id, user=signed_in(request))
 
 
+def _turn_of(conversation: Conversation, text: str) -> uuid.UUID:
+    """The id that a query names, if it is a turn of this conversation."""
+    try:
+        turn = uuid.UUID(text)
+    except ValueError:
+        raise Http404 from None
+    if not conversation.turns.filter(id=turn).exists():
+        raise Http404
+    return turn
+
+
 def _page(
     request: HttpRequest,
     *,
@@ -81,6 +90,7 @@ def _page(
         "assistants": [pages.assistant_card(one) for one in assistants],
         "assistant": pages.assistant_card(assistant) if assistant else None,
         "conversation_id": conversation_id,
+        "conversation_url": reverse("chat:conversation", args=[conversation_id]),
         "conversation_title": str(conversation) if conversation else "",
         "is_new": conversation is None,
         "turns": branch.turns,

@@ -10,6 +10,7 @@ from chat.models import Assistant, Conversation, Item, Response, Turn
 from chat.rendering.markdown import render
 from core.bridge import in_database
 from core.models import User
+from retrieval.models import Document
 from tests import factories
 from tests.chat_client import Tab, running_turns, session_of, tab_of
 from tests.responses_server import ResponsesServer
@@ -263,3 +264,48 @@ async def test_a_foreign_origin_is_refused(person: User, turns: None) -> None:
     tab = Tab(await in_database(session_of, person), origin=b"https://evil.example")
     connected, _ = await tab.socket.connect()
     assert not connected
+
+
+async def test_a_turn_of_a_dead_process_is_taken_over(
+    person: User, assistant: Assistant, upstream: ResponsesServer
+) -> None:
+    def left_behind() -> str:
+        conversation = factories.conversation(person, assistant)
+        turn = factories.turn(conversation, text="Anyone?", status="in_progress", owner=uuid.uuid4(), epoch=4)
+        Response.objects.create(
+            turn=turn, step=0, attempt=0, epoch=4, model_name="scripted", status="in_progress", idempotency_key="k"
+        )
+        return str(turn.id)
+
+    upstream.script({"text": "Here."})
+    turn_id = await in_database(left_behind)
+    async with running_turns(), asyncio.timeout(10):
+        while not (turn := await in_database(stored, turn_id)).is_final:
+            await asyncio.sleep(0.05)
+    assert (turn.status, turn.epoch) == ("completed", 5)
+    assert await in_database(answer_of, turn_id) == "Here."
+    attempts = await in_database(lambda: list(Response.objects.filter(turn=turn_id).values_list("attempt", "status")))
+    assert attempts == [(0, "cancelled"), (1, "completed")]
+
+
+async def test_a_turn_waits_for_its_files(
+    person: User, assistant: Assistant, upstream: ResponsesServer, turns: None
+) -> None:
+    upstream.script({"text": "Read it."})
+    conversation = uuid.uuid4()
+
+    def with_file() -> uuid.UUID:
+        store = factories.store(owner=person, kind="conversation")
+        Conversation.objects.create(id=conversation, user=person, assistant=assistant, store=store)
+        return factories.document(store, state="extracting").id
+
+    document = await in_database(with_file)
+    async with tab_of(person) as tab:
+        created = await tab.ask("What does it say?", conversation, files=[document])
+        await asyncio.sleep(1.5)
+        assert (await in_database(stored, created["turn"])).status == "queued"
+        await in_database(
+            lambda: Document.objects.filter(id=document).update(state="failed", error_code="x", error_message="No.")
+        )
+        await tab.until("turn.final")
+    assert len(upstream.requests) == 1

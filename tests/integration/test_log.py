@@ -1,0 +1,77 @@
+"""The log of running turns over a real Redis: other processes see the same, also after Redis was emptied."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+
+from chat import events
+from chat.realtime.hub import Hub
+from chat.realtime.live import LiveTurn
+
+
+@pytest.fixture
+async def hubs() -> AsyncIterator[tuple[Hub, Hub]]:
+    """Two processes' hubs: one runs turns, the other watches."""
+    here, there = Hub(), Hub()
+    await here.open()
+    await there.open()
+    yield here, there
+    await here.close()
+    await there.close()
+
+
+async def _until(live: LiveTurn, text: str) -> None:
+    async with asyncio.timeout(5):
+        while live.text != text:
+            await asyncio.sleep(0.01)
+
+
+async def test_another_process_reads_from_the_beginning_and_goes_on(hubs: tuple[Hub, Hub]) -> None:
+    here, there = hubs
+    turn = uuid.uuid4()
+    async with here.running(turn, 1) as live:
+        live.apply(events.PassagesFound(({"number": 1, "name": "a.pdf"},)))
+        for number in range(50):
+            live.apply(events.TextAdded(f"{number} "))
+        await asyncio.sleep(0.25)
+        remote = there.watch(turn, 1)
+        heard: list[events.TurnEvent] = []
+        remote.listen(lambda _number, event: heard.append(event))
+        live.apply(events.TextAdded("end"))
+        await _until(remote, live.text)
+        assert remote.passages == live.passages
+        live.apply(events.Ended("completed"))
+    async with asyncio.timeout(5):
+        while remote.ended is None:
+            await asyncio.sleep(0.01)
+    assert remote.number == live.number
+    assert "".join(event.text for event in heard if isinstance(event, events.TextAdded)) == live.text
+
+
+async def test_after_redis_was_emptied_a_newcomer_still_gets_everything(hubs: tuple[Hub, Hub]) -> None:
+    here, there = hubs
+    turn = uuid.uuid4()
+    async with here.running(turn, 3) as live:
+        live.apply(events.TextAdded("before "))
+        await asyncio.sleep(0.25)
+        await here.redis.flushall()
+        live.apply(events.TextAdded("after"))
+        remote = there.watch(turn, 3)
+        remote.listen(lambda _number, _event: None)
+        await _until(remote, "before after")
+        live.apply(events.Ended("completed"))
+
+
+async def test_a_watcher_in_the_same_process_needs_no_log(hubs: tuple[Hub, Hub]) -> None:
+    here, _ = hubs
+    turn = uuid.uuid4()
+    started: list[LiveTurn] = []
+    forget = here.when_running(turn, started.append)
+    async with here.running(turn, 1) as live:
+        assert started == [live]
+        assert here.watch(turn, 1) is live
+        live.apply(events.Ended("completed"))
+    forget()
+    assert here.local(turn) is None
