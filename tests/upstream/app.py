@@ -65,6 +65,7 @@ class Upstream:
             entry = self.journal.open(
                 method=request.method, path=request.path, query=request.query, headers=request.headers, body=body
             )
+            entry.peer = str(request.transport.get_extra_info("peername")) if request.transport else ""
             try:
                 if not isinstance(body, dict):
                     response: web.StreamResponse = _refuse(400, "We could not parse the JSON body of your request.")

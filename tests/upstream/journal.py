@@ -20,6 +20,7 @@ class Entry:
     first_byte: float | None = None
     finished: float | None = None
     disconnected: float | None = None
+    peer: str = ""
     deltas: int = 0
     status: int = 200
 

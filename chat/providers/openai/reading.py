@@ -7,7 +7,7 @@ from contextlib import aclosing, suppress
 import httpx2
 import orjson
 
-from chat.errors import ProviderError, UpstreamFault, UpstreamTimeoutError
+from chat.errors import NotResponsesServerError, ProviderError, UpstreamFault, UpstreamTimeoutError
 from chat.providers.base import StreamEvent
 from chat.providers.openai.assembler import Assembler
 from chat.providers.openai.connection import BROKEN, reason, timed_out
@@ -71,18 +71,23 @@ async def _soon(chunks: AsyncGenerator[bytes, None]) -> bytes | None:
 
 
 async def _document(chunks: AsyncGenerator[bytes, None], assembler: Assembler) -> AsyncIterator[Events]:
-    """A server that does not stream answers with the whole response at once."""
+    """A server that does not stream answers with the whole response at once; some only call their stream JSON."""
     body = b"".join([chunk async for chunk in chunks])
+    if not body.lstrip().startswith(b"{"):
+        splitter = Splitter()
+        for frame in (*splitter.feed(body), *splitter.close()):
+            yield [] if is_done(frame.data) else _fed(frame, assembler)
+        return
     try:
         response = orjson.loads(body)
     except orjson.JSONDecodeError:
-        response = None
-    if not isinstance(response, dict):
-        return
+        response = {}
     if "output" in response or response.get("object") == "response":
         yield assembler.feed({"type": "response.completed", "response": response})
-    else:
+    elif response.keys() & {"error", "message", "detail"}:
         yield assembler.feed({"type": "error", **response})
+    else:
+        assembler.error = NotResponsesServerError()
 
 
 async def _drain(chunks: AsyncGenerator[bytes, None]) -> None:
