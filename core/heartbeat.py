@@ -12,7 +12,7 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
-from django.db import Error, connection
+from django.db import Error, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.functions import Now
 
@@ -82,4 +82,6 @@ def _outside_the_pool() -> BaseDatabaseWrapper:
     options = {**connection.settings_dict["OPTIONS"], "connect_timeout": PATIENCE}
     options["options"] = f"-c statement_timeout={PATIENCE * 1000}"
     options.pop("pool", None)
-    return type(connection)({**connection.settings_dict, "OPTIONS": options}, alias=connection.alias)
+    # `connection` is a proxy; the class of what it stands for is wanted
+    kind = type(connections[connection.alias])
+    return kind({**connection.settings_dict, "OPTIONS": options}, alias=connection.alias)
