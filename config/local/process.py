@@ -46,7 +46,7 @@ class Program:
     stop: Sequence[Stage] = (Stage(signal.SIGTERM, 10),)
     orphan_signal: signal.Signals = signal.SIGTERM
     confidential: bool = False
-    shows: str = r"\b(WARNING|ERROR|CRITICAL|FATAL|PANIC)\b"
+    shows: str = r"(?<![%\w])(WARNING|ERROR|CRITICAL|FATAL|PANIC)\b"
 
 
 class Child:

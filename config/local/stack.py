@@ -60,8 +60,9 @@ class Stack:
         return self._step("collectstatic", "collectstatic", "--no-input")
 
     def bootstrap(self) -> Program:
-        # a sign-in link belongs on the terminal, not in a file
-        return dataclasses.replace(self._step("bootstrap", "bootstrap"), confidential=True)
+        step = self._step("bootstrap", "bootstrap")
+        # a sign-in link belongs on the terminal, not in a file; what else matters it says itself, not in log lines
+        return dataclasses.replace(step, confidential=True, environment={**step.environment, "LOG_LEVEL": "ERROR"})
 
     def web(self) -> Program:
         command = web_command(host=self.options.host, port=self.options.port, processes=self.options.web_processes)
