@@ -1,0 +1,118 @@
+"""Asynchronous code and the database: threads of our own, connections that go back, no queue behind a slow query."""
+
+import asyncio
+import contextvars
+import threading
+import time
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db import connection, connections
+
+from core.bridge import in_database
+from core.models import Milestone
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+_request = contextvars.ContextVar("request", default="none")
+
+
+def _sleep(seconds: float) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(%s)", [seconds])
+    return threading.current_thread().name
+
+
+def _ask() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        [one] = cursor.fetchone()
+    return int(one)
+
+
+async def test_it_returns_what_the_function_returns_with_its_arguments() -> None:
+    await in_database(lambda name, *, details: Milestone.objects.create(name=name, details=details), "m", details=[1])
+    assert await in_database(lambda: Milestone.objects.get().details) == [1]
+
+
+async def test_an_error_is_the_callers() -> None:
+    with pytest.raises(Milestone.DoesNotExist):
+        await in_database(Milestone.objects.get, name="nothing")
+    assert await in_database(_ask) == 1, "the thread still serves"
+
+
+async def test_it_runs_beside_the_event_loop_on_threads_of_its_own() -> None:
+    name = await in_database(_sleep, 0)
+    assert name.startswith("database")
+    assert threading.current_thread().name != name
+
+
+async def test_a_slow_query_holds_up_nobody_else() -> None:
+    slow = asyncio.create_task(in_database(_sleep, 2))
+    await asyncio.sleep(0.1)
+    began = time.monotonic()
+    assert await asyncio.gather(*(in_database(_ask) for _ in range(20))) == [1] * 20
+    took = time.monotonic() - began
+    assert not slow.done()
+    assert took < 1
+    await slow
+
+
+async def test_the_control_with_the_frameworks_default_everybody_waits() -> None:
+    slow = asyncio.create_task(sync_to_async(_sleep)(0.6))
+    await asyncio.sleep(0.1)
+    began = time.monotonic()
+    await sync_to_async(_ask)()
+    assert time.monotonic() - began > 0.3
+    await slow
+    await sync_to_async(connections.close_all)()
+
+
+async def test_as_many_at_once_as_there_are_threads_and_no_more() -> None:
+    running = 0
+    most = 0
+    lock = threading.Lock()
+
+    def work() -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        _sleep(0.05)
+        with lock:
+            running -= 1
+
+    await asyncio.gather(*(in_database(work) for _ in range(5 * settings.DATABASE_THREADS)))
+    assert most == settings.DATABASE_THREADS
+
+
+async def test_connections_go_back_to_the_pool() -> None:
+    await asyncio.gather(*(in_database(_sleep, 0.01) for _ in range(4 * settings.DATABASE_THREADS)))
+    stats = await in_database(lambda: connections["default"].pool.get_stats())  # type: ignore[attr-defined]
+    assert stats["pool_size"] - stats["pool_available"] <= 1, "only the test's own connection is out"
+    assert stats["pool_size"] <= settings.DATABASE_THREADS + 1
+
+
+async def test_context_goes_along() -> None:
+    _request.set("this one")
+    assert await in_database(_request.get) == "this one"
+
+
+async def test_a_cancelled_caller_stops_waiting_and_the_work_is_done_to_its_end() -> None:
+    done = threading.Event()
+
+    def write() -> None:
+        _sleep(0.3)
+        Milestone.objects.create(name="written")
+        done.set()
+
+    task = asyncio.create_task(in_database(write))
+    await asyncio.sleep(0.1)
+    began = time.monotonic()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert time.monotonic() - began < 0.2
+    assert await asyncio.to_thread(done.wait, 5)
+    assert await in_database(Milestone.objects.filter(name="written").exists)

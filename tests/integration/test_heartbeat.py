@@ -1,0 +1,151 @@
+"""A process lives while it says so, whatever else it is busy with, and is dead when it stops."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.db import connection, connections
+from django.utils import timezone
+
+from core.heartbeat import ALIVE, INTERVAL, Heartbeat, living_processes
+from core.models import Process
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def heartbeat() -> Iterator[Heartbeat]:
+    beating = Heartbeat("web")
+    yield beating
+    beating.stop()
+
+
+def until(condition: Callable[[], bool], seconds: float = 10) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def seen_at(heartbeat: Heartbeat) -> float:
+    return Process.objects.get(pk=heartbeat.id).seen_at.timestamp()
+
+
+def test_the_first_beat_is_there_when_start_returns(heartbeat: Heartbeat) -> None:
+    heartbeat.start()
+    row = Process.objects.get()
+    assert (row.id, row.kind, row.pid, row.draining) == (heartbeat.id, "web", os.getpid(), False)
+    assert living_processes() == [heartbeat.id]
+
+
+def test_it_beats_every_second_and_keeps_its_row(heartbeat: Heartbeat) -> None:
+    heartbeat.start()
+    started = Process.objects.get().started_at
+    beats = {seen_at(heartbeat)}
+
+    def three() -> bool:
+        beats.add(seen_at(heartbeat))
+        return len(beats) >= 3
+
+    assert until(three, seconds=5 * INTERVAL)
+    first, second, third, *_ = sorted(beats)
+    assert second - first == pytest.approx(INTERVAL, abs=0.5)
+    assert third - second == pytest.approx(INTERVAL, abs=0.5)
+    assert Process.objects.get().started_at == started
+
+
+def test_leaving_removes_the_row_at_once(heartbeat: Heartbeat) -> None:
+    heartbeat.start()
+    heartbeat.stop()
+    assert not Process.objects.exists()
+
+
+def test_stopping_what_never_started_is_nothing() -> None:
+    Heartbeat("web").stop()
+
+
+def test_who_was_not_seen_for_five_seconds_is_dead() -> None:
+    def seen(seconds_ago: float) -> uuid.UUID:
+        at = timezone.now() - timedelta(seconds=seconds_ago)
+        return Process.objects.create(kind="web", host="h", pid=1, seen_at=at).pk
+
+    living = seen(ALIVE.total_seconds() - 1)
+    seen(ALIVE.total_seconds() + 1)
+    assert living_processes() == [living]
+
+
+def test_a_pool_that_is_used_up_is_not_death(heartbeat: Heartbeat) -> None:
+    """Every connection of the pool is taken; the beat has its own."""
+    heartbeat.start()
+    pool = connections["default"].pool  # type: ignore[attr-defined]
+    taken = [pool.getconn(timeout=5) for _ in range(pool.max_size - pool.get_stats()["pool_size"])]
+    try:
+        while pool.get_stats()["pool_available"]:
+            taken.append(pool.getconn(timeout=5))
+        before = seen_at(heartbeat)
+        assert until(lambda: seen_at(heartbeat) > before, seconds=4)
+    finally:
+        for held in taken:
+            pool.putconn(held)
+
+
+def test_a_connection_that_is_cut_is_made_again(heartbeat: Heartbeat) -> None:
+    heartbeat.start()
+    first = seen_at(heartbeat)
+    assert until(lambda: seen_at(heartbeat) > first)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+            " WHERE query LIKE %s AND pid <> pg_backend_pid() AND datname = current_database()",
+            ["%INSERT INTO core_process%"],
+        )
+        assert cursor.fetchone() == (1,)
+    before = seen_at(heartbeat)
+    assert until(lambda: seen_at(heartbeat) > before, seconds=4)
+    assert heartbeat.id in living_processes()
+
+
+def test_a_row_that_somebody_removed_comes_back(heartbeat: Heartbeat) -> None:
+    heartbeat.start()
+    Process.objects.all().delete()
+    assert until(Process.objects.exists, seconds=4)
+
+
+_CHILD = """
+import django, time
+django.setup()
+from django.conf import settings
+settings.DATABASES["default"]["NAME"] = {database!r}
+from core.heartbeat import Heartbeat
+Heartbeat("web").start()
+while True:
+    sum(range(10**7))  # holds the interpreter: a busy process is no dead process
+"""
+
+
+def test_a_busy_process_lives_and_a_killed_one_dies_within_its_time() -> None:
+    code = _CHILD.format(database=connection.settings_dict["NAME"])
+    root = Path(__file__).resolve().parent.parent.parent
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings"}
+    child = subprocess.Popen([sys.executable, "-c", code], cwd=root, env=environment)
+    try:
+        assert until(lambda: bool(living_processes()), seconds=20)
+        time.sleep(ALIVE.total_seconds() + 1)
+        assert len(living_processes()) == 1
+        child.send_signal(signal.SIGKILL)
+        killed = time.monotonic()
+        child.wait(5)
+        assert until(lambda: not living_processes(), seconds=ALIVE.total_seconds() + 2)
+        assert time.monotonic() - killed > ALIVE.total_seconds() - 2 * INTERVAL
+    finally:
+        child.kill()
+        child.wait(5)
