@@ -1,0 +1,26 @@
+"""A chunk before it is a row."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A span of an extraction's text: `extraction.text[start:end] == text`.
+
+    `page_start` and `page_end` count from 1, None for kinds without pages. `heading_path` holds the titles above the
+    piece, the outermost first. `tokens` counts `text` (o200k). `header` is for indexing only, never shown or quoted.
+    """
+
+    start: int
+    end: int
+    page_start: int | None
+    page_end: int | None
+    heading_path: tuple[str, ...]
+    tokens: int
+    text: str
+    header: str
+
+    @property
+    def embedding_text(self) -> str:
+        """What is embedded and what the lexical weights are made from."""
+        return f"{self.header}\n{self.text}" if self.header else self.text
