@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from channels.testing import WebsocketCommunicator
+from asgiref.testing import ApplicationCommunicator
 from django.conf import settings
 from django.test import Client
 
@@ -78,23 +78,43 @@ class Tab:
     def __init__(self, session: str, *, origin: bytes = ORIGIN) -> None:
         cookie = f"{settings.SESSION_COOKIE_NAME}={session}".encode()
         headers = [(b"origin", origin), (b"cookie", cookie), (b"host", b"localhost")]
-        self.socket = WebsocketCommunicator(application, "/ws/", headers=headers)
+        scope = {"type": "websocket", "path": "/ws/", "query_string": b"", "headers": headers, "subprotocols": []}
+        self.socket = ApplicationCommunicator(application, scope)
         self.page = Page()
 
+    async def connect(self) -> bool:
+        """Whether the server accepts the socket."""
+        await self.socket.send_input({"type": "websocket.connect"})
+        answer = await self.socket.receive_output(timeout=5)
+        return bool(answer["type"] == "websocket.accept")
+
     async def open(self) -> "Tab":
-        connected, _ = await self.socket.connect(timeout=5)
-        assert connected
+        assert await self.connect()
         await self.until("hello")
         return self
 
     async def close(self) -> None:
-        await self.socket.disconnect()
+        await self.socket.send_input({"type": "websocket.disconnect", "code": 1000})
+        await self.socket.wait(timeout=5)
 
     async def send(self, **frame: Any) -> None:
-        await self.socket.send_to(text_data=json.dumps(frame, default=str))
+        await self.send_text(json.dumps(frame, default=str))
+
+    async def send_text(self, text: str) -> None:
+        await self.socket.send_input({"type": "websocket.receive", "text": text})
+
+    async def closed(self) -> int:
+        """Wait until the server closes the socket, and return its code."""
+        async with asyncio.timeout(10):
+            while True:
+                message = await self.socket.receive_output(timeout=10)
+                if message["type"] == "websocket.close":
+                    return int(message["code"])
 
     async def receive(self) -> dict[str, Any]:
-        frame: dict[str, Any] = json.loads(await self.socket.receive_from(timeout=10))
+        message = await self.socket.receive_output(timeout=10)
+        assert message["type"] == "websocket.send", message
+        frame: dict[str, Any] = json.loads(message["text"])
         self.page.take(frame)
         return frame
 

@@ -9,6 +9,7 @@ import atexit
 import os
 import secrets
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -26,6 +27,7 @@ from config.local.postgres import OWNER, Cluster
 from config.local.process import Child
 from config.local.redis import RedisServer
 
+_ROOT = Path(__file__).resolve().parent.parent
 _FOLDER = "PARLEY_TEST_SERVICES"
 _DURABILITY_OFF = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"}
 
@@ -124,6 +126,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.reuse_db = True
     if _services is not None and not (config.option.collectonly or config.option.help):
         _services.start()
+        _collect_static()
+
+
+def _collect_static() -> None:
+    """Pages name style sheets and scripts by their content, so the files have to be collected first."""
+    command = [sys.executable, str(_ROOT / "manage.py"), "collectstatic", "--noinput", "--verbosity=0"]
+    subprocess.run(command, check=True, timeout=120)
 
 
 def pytest_sessionfinish() -> None:

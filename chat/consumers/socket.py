@@ -17,10 +17,10 @@ from chat.consumers import incoming, topics
 from chat.consumers.outgoing import Outgoing
 from chat.consumers.watching import ConversationWatch, created_frame
 from chat.realtime import hints
-from chat.realtime.hub import hub
+from chat.realtime.hub import LOST, hub
 from chat.rendering.frames import encode
 from chat.services import turns
-from chat.turns import process, runner
+from chat.turns import process
 from core.accounts.sessions import user_of_session
 from core.bridge import in_database
 from core.errors import InvalidInputError, LimitError, ParleyError, UnavailableError
@@ -40,7 +40,7 @@ MAX_TOPICS = 50
 RECHECK_INTERVAL = 5.0
 
 
-class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
+class ChatConsumer(AsyncWebsocketConsumer):
     """The adapter between the socket and the services; it decides nothing itself."""
 
     user: User
@@ -210,7 +210,7 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     def _ended(self, watch: ConversationWatch, turn: uuid.UUID) -> None:
         live = hub.local(turn)
-        if live is not None and live.ended is not None and live.ended.status == runner.LOST:
+        if live is not None and live.ended is not None and live.ended.status == LOST:
             return  # whoever took it over tells us
         self._spawn(watch.send_final(turn))
 

@@ -45,11 +45,11 @@ def parse(name: str) -> Topic:
 
 
 def _is_allowed(user: User, topic: Topic) -> bool:
+    if topic.id is None:
+        return topic.kind == "feed"
     if topic.kind == "conversation":
         return Conversation.objects.live().filter(id=topic.id, user=user).exists()
-    if topic.kind == "library":
-        return VectorStore.objects.visible_to(user).filter(id=topic.id).exists()
-    return True
+    return VectorStore.objects.visible_to(user).filter(id=topic.id).exists()
 
 
 def authorise(user: User, topic: Topic) -> None:
@@ -85,9 +85,8 @@ def document_frame(user: User, document_id: uuid.UUID) -> dict[str, Any] | None:
 
 def document_frames(user: User, topic: Topic) -> list[dict[str, Any]]:
     """Return the frames of the documents of a topic that are still on their way."""
-    if topic.kind == "library":
-        store = topic.id
-    else:
+    store = topic.id
+    if topic.kind == "conversation" and topic.id is not None:
         store = Conversation.objects.filter(id=topic.id, user=user).values_list("store", flat=True).first()
     if store is None:
         return []

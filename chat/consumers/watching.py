@@ -7,6 +7,7 @@ seconds.
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from chat.models import Turn
@@ -45,7 +46,7 @@ class _Watched:
     screen: Screen | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class ConversationWatch:
     """One subscribed conversation of one socket."""
 
@@ -82,9 +83,7 @@ class ConversationWatch:
             return
         self._detach(watched)
         watched.screen = screens.of(live)
-        watched.screen.attach(
-            self, lambda frame: None if self.put(frame, turn=turn) else None, lambda _status: self.ended(self, turn)
-        )
+        watched.screen.attach(self, partial(self.put, turn=turn), lambda _status: self.ended(self, turn))
 
     def _detach(self, watched: _Watched) -> None:
         screen, watched.screen = watched.screen, None

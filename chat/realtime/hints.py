@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from channels.layers import get_channel_layer
+from channels.layers import BaseChannelLayer, get_channel_layer
 from redis.exceptions import RedisError
 
 logger = logging.getLogger(__name__)
@@ -22,10 +22,17 @@ def feed_group(user: uuid.UUID) -> str:
     return f"feed.{user}"
 
 
+def _layer() -> BaseChannelLayer:
+    layer = get_channel_layer()
+    if layer is None:
+        raise RuntimeError("no channel layer is configured")
+    return layer
+
+
 async def send(group: str, message: dict[str, Any]) -> None:
     """Send a hint; where the layer is away it is lost, which watchers notice by their own means."""
     try:
-        await get_channel_layer().group_send(group, message)
+        await _layer().group_send(group, message)
     except (RedisError, OSError) as error:
         logger.warning("A hint was not sent: %s", error)
 
@@ -43,7 +50,7 @@ def send_soon(group: str, message: dict[str, Any]) -> None:
 async def listen(group: str, heard: Callable[[dict[str, Any]], None]) -> None:
     """Call `heard` for every hint to the group until cancelled; begins again when the layer was away."""
     while True:
-        layer = get_channel_layer()
+        layer = _layer()
         try:
             channel = await layer.new_channel()
             await layer.group_add(group, channel)

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from chat import events
 from chat.realtime.live import LiveTurn
-from chat.realtime.log import LogWriter, decode, stream_key
+from chat.realtime.log import LogWriter, Numbered, decode, stream_key
 from core.redis import log_client
 
 if TYPE_CHECKING:
@@ -28,6 +28,31 @@ WRITE_INTERVAL = 0.1
 # Milliseconds that the reader waits for events before it looks whether it has new turns to read.
 READ_BLOCK = 100
 READ_COUNT = 500
+# The status of an end that is none: another process goes on with the turn.
+LOST = "lost"
+
+
+class Waiting:
+    """Events that the log does not have yet; pieces of text that follow each other are joined."""
+
+    def __init__(self) -> None:
+        self.entries: list[Numbered] = []
+        self._some = asyncio.Event()
+
+    def add(self, number: int, event: events.TurnEvent) -> None:
+        last = self.entries[-1][1] if self.entries else None
+        if isinstance(event, events.TextAdded) and isinstance(last, events.TextAdded):
+            self.entries[-1] = (number, events.TextAdded(last.text + event.text))
+        else:
+            self.entries.append((number, event))
+        self._some.set()
+
+    async def take(self) -> list[Numbered]:
+        """Wait for events and return them all."""
+        await self._some.wait()
+        self._some.clear()
+        taken, self.entries = self.entries, []
+        return taken
 
 
 class Hub:
@@ -63,7 +88,9 @@ class Hub:
         """Announce a turn that runs here; its events reach the log until the block ends."""
         live = LiveTurn(turn, epoch)
         self._running[turn] = live
-        writer = asyncio.create_task(self._write(live), name=f"log {turn}")
+        waiting = Waiting()
+        unlisten = live.listen(waiting.add)
+        writer = asyncio.create_task(self._write(live, waiting), name=f"log {turn}")
         for callback in tuple(self._awaiting.get(turn, ())):
             callback(live)
         try:
@@ -71,34 +98,18 @@ class Hub:
         finally:
             if self._running.get(turn) is live:
                 del self._running[turn]
+            if live.ended is None:
+                live.apply(events.Ended(LOST))
             await writer
+            unlisten()
 
-    async def _write(self, live: LiveTurn) -> None:
+    async def _write(self, live: LiveTurn, waiting: "Waiting") -> None:
         """Write what happened to the log, joined over an interval, until the turn has ended."""
         log = LogWriter(self.redis, live.turn, live.epoch)
-        waiting: list[tuple[int, events.TurnEvent]] = []
-        happened = asyncio.Event()
-
-        def take(number: int, event: events.TurnEvent) -> None:
-            last = waiting[-1][1] if waiting else None
-            if isinstance(event, events.TextAdded) and isinstance(last, events.TextAdded):
-                waiting[-1] = (number, events.TextAdded(last.text + event.text))
-            else:
-                waiting.append((number, event))
-            happened.set()
-
-        unlisten = live.listen(take)
-        try:
-            while live.ended is None or waiting:
-                await happened.wait()
-                happened.clear()
-                entries = waiting[:]
-                waiting.clear()
-                await log.append(entries, snapshot=live.snapshot())
-                if live.ended is None:
-                    await asyncio.sleep(WRITE_INTERVAL)
-        finally:
-            unlisten()
+        while live.ended is None or waiting.entries:
+            await log.append(await waiting.take(), snapshot=live.snapshot())
+            if live.ended is None:
+                await asyncio.sleep(WRITE_INTERVAL)
 
     def local(self, turn: uuid.UUID) -> LiveTurn | None:
         """The turn, if it runs in this process."""

@@ -15,7 +15,7 @@ _CODE = re.compile(
 )
 # not a link text, a link label, a footnote or an image
 _MARKER = re.compile(
-    r"(?<![\]!])(?P<lead>[ \t]?)(?:\[(?P<a>\d{1,3}(?:\s*,\s*\d{1,3})*)\](?![(:\[])|【(?P<b>\d{1,3})[^】\n]{0,80}】)"
+    r"(?<![\]!])(?P<lead>[ \t]?)(?:\[(?P<a>\d{1,3}(?:\s*,\s*\d{1,3})*)\](?![(:])|【(?P<b>\d{1,3})[^】\n]{0,80}】)"
 )
 _CHAIN = re.compile(r"(?<=[\]】])\[(\d{1,3})\](?![(:])")
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])[\"'”’)\]]*\s+|\n{2,}")

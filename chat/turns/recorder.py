@@ -29,7 +29,6 @@ from core import outbox
 from core.errors import ParleyError
 from core.models import EndpointModel
 
-
 # Work for after the turn (see `chat.tasks`). Conversations of a few turns need no summary.
 SUMMARISE = "chat.summarise"
 SUMMARISE_FROM = 8

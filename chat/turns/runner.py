@@ -18,7 +18,7 @@ from chat.errors import InternalError, LostTurnError, TurnDeadlineError
 from chat.models import Turn
 from chat.providers.registry import Providers
 from chat.realtime import hints
-from chat.realtime.hub import Hub
+from chat.realtime.hub import LOST, Hub
 from chat.realtime.live import LiveTurn
 from chat.turns import recorder
 from chat.turns.claims import claim_turns, stopped
@@ -36,8 +36,6 @@ MAX_RUNNING = 500
 # Tries to write a turn's end while PostgreSQL is away, and the seconds between them.
 FINISH_TRIES = 60
 FINISH_INTERVAL = 1.0
-# The status of an end that is none: another process goes on with the turn.
-LOST = "lost"
 
 
 class Runner:
