@@ -16,9 +16,11 @@ from django.db import models
 from django.utils import timezone
 
 from chat.models import Assistant, AssistantVersion, Conversation, Item, Turn
+from core import outbox
 from core.endpoints import HASHING_DIMENSIONS
-from core.models import Endpoint, EndpointModel, Grant, User
+from core.models import Endpoint, EndpointModel, Grant, User, Work
 from core.models.grants import Role
+from retrieval import ingestion
 from retrieval.models import Document, File, Revision, VectorStore
 
 _numbers = itertools.count(1)
@@ -133,6 +135,30 @@ def document(in_store: VectorStore, *, text: str = "", name: str = "", **fields:
     made.state = state
     made.save()
     return made
+
+
+def indexed_document(in_store: VectorStore, *, text: str, name: str = "", language: str = "") -> Document:
+    """A document of `text` that went through ingestion (but for reading the file) and can be searched."""
+    made = document(in_store, text=text, name=name, language=language)
+    Revision.objects.create(document=made, text=text, extractor="test")
+    ingestion.ingest(claim(ingestion.INGEST, made.pk))
+    made.refresh_from_db()
+    return made
+
+
+def claim(kind: str, subject: uuid.UUID, **arguments: Any) -> outbox.Claim:
+    """A claim on new work, as a worker has it while it does the work."""
+    lease = timezone.now() + outbox.LEASE
+    work = Work.objects.create(
+        kind=kind,
+        subject=subject,
+        arguments=arguments,
+        state=Work.State.RUNNING,
+        lease_until=lease,
+        attempts=1,
+        fence=1,
+    )
+    return outbox.Claim(work.id, kind, subject, arguments, work.attempts, work.fence)
 
 
 def assistant(

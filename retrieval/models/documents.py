@@ -42,7 +42,8 @@ class Document(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     store = models.ForeignKey(VectorStore, on_delete=models.CASCADE, related_name="documents")
-    file = models.ForeignKey(File, on_delete=models.PROTECT, related_name="documents")
+    # not PROTECT: the file may go together with its documents
+    file = models.ForeignKey(File, on_delete=models.RESTRICT, related_name="documents")
     sha256 = models.CharField(max_length=64)
     name = models.CharField(max_length=255)
     state = models.CharField(max_length=12, choices=State.choices, default=State.QUEUED)
@@ -52,8 +53,9 @@ class Document(models.Model):
     error_retryable = models.BooleanField(default=False)
     progress_done = models.PositiveIntegerField(default=0, help_text="Pages or chunks done in this state.")
     progress_total = models.PositiveIntegerField(default=0)
+    # not SET_NULL: a document that is ready would be without one for as long as it takes to delete it
     revision = models.OneToOneField(
-        "retrieval.Revision", null=True, blank=True, on_delete=models.SET_NULL, related_name="current_for"
+        "retrieval.Revision", null=True, blank=True, on_delete=models.RESTRICT, related_name="current_for"
     )
     replaces = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="replacements"
@@ -128,6 +130,7 @@ class Revision(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="revisions")
+    title = models.CharField(max_length=200, blank=True, default="", help_text="As the file itself says it.")
     text = models.TextField()
     pages = models.JSONField(default=list, blank=True)
     headings = models.JSONField(default=list, blank=True)

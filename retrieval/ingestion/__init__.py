@@ -1,0 +1,13 @@
+"""From a queued document to one that search finds, and back out again. Runs in workers, asked for through the outbox.
+
+`ingest` and `remove` are handlers of the kinds INGEST and REMOVE (registered in `retrieval.tasks`). Each may run any
+number of times, may be killed anywhere, and writes nothing once its claim was taken over.
+"""
+
+from retrieval.ingestion.pipeline import give_up, ingest
+from retrieval.ingestion.removal import remove
+
+INGEST = "retrieval.ingest"
+REMOVE = "retrieval.remove"
+
+__all__ = ["INGEST", "REMOVE", "give_up", "ingest", "remove"]

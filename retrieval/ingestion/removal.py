@@ -1,0 +1,35 @@
+"""Removing a document for good: chunks, vectors, text, and the file that nobody else has."""
+
+import uuid
+
+from django.core.files.storage import default_storage
+from django.db import transaction
+
+from core.outbox import Claim
+from retrieval import realtime
+from retrieval.ingestion.rows import lock_store, remove_chunks
+from retrieval.models import Document, File
+
+
+def remove(claim: Claim) -> None:
+    """Remove the document that is being deleted, then the file named in the claim's arguments if it is free."""
+    with transaction.atomic():
+        claim.guard()
+        deleting = Document.objects.select_for_update().filter(pk=claim.subject, life=Document.Life.DELETING)
+        document = deleting.first()
+        if document is not None:
+            lock_store(document.store_id)
+            remove_chunks(document)
+            realtime.document_changed(document.pk, document.store_id)
+            document.delete()
+    _remove_file(uuid.UUID(claim.arguments["file"]))
+
+
+@transaction.atomic
+def _remove_file(file_id: uuid.UUID) -> None:
+    file = File.objects.select_for_update().filter(pk=file_id).first()
+    if file is None or file.documents.exists():
+        return
+    # The bytes first: a crash in between leaves a row whose bytes an upload brings back, never bytes nobody knows of.
+    default_storage.delete(file.storage_name)
+    file.delete()

@@ -1,0 +1,38 @@
+"""Hints that a document changed. They carry ids only and may be lost: whoever gets one reads the row.
+
+A watcher of a store joins `store_group(store)` and receives `{"type": "document.hint", "document": id, "store": id}`.
+"""
+
+import asyncio
+import logging
+import uuid
+
+from asgiref.sync import async_to_sync
+from channels.layers import channel_layers
+from django.db import transaction
+from redis.exceptions import RedisError
+
+logger = logging.getLogger(__name__)
+
+# Seconds after which a hint is given up: work must not wait for a Redis that is away.
+PATIENCE = 2.0
+
+
+def store_group(store: uuid.UUID) -> str:
+    return f"store.{store}"
+
+
+async def send_hint(document: uuid.UUID, store: uuid.UUID) -> None:
+    """Tell who watches the store. Where the channel layer is away the hint is lost."""
+    message = {"type": "document.hint", "document": str(document), "store": str(store)}
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await channel_layers["default"].group_send(store_group(store), message)
+    except (RedisError, OSError) as error:
+        logger.warning("A hint was not sent: %s", error or type(error).__name__)
+
+
+def document_changed(document: uuid.UUID, store: uuid.UUID) -> None:
+    """Send a hint from synchronous code once the present transaction is through."""
+    # A caller without an event loop gets one for the call, and channels_redis closes its connection with it.
+    transaction.on_commit(lambda: async_to_sync(send_hint)(document, store), robust=True)

@@ -1,0 +1,64 @@
+"""The entry point of search."""
+
+import asyncio
+import uuid
+from collections.abc import Mapping
+
+from django.db.models import QuerySet
+
+from core.bridge import in_database
+from core.models import EndpointModel
+from retrieval.embeddings import Embedder, embedder_for
+from retrieval.models import VectorStore
+from retrieval.search.dense import Vector, aembed_question, embed_question
+from retrieval.search.fusion import Question, find, texts_between
+from retrieval.search.neighbours import Hit, gaps, passage, runs
+from retrieval.search.query import Passage, Query
+from retrieval.search.scope import Survey, survey
+from retrieval.search.words import question_words
+from retrieval.selectors import embedding_target
+
+Vectors = Mapping[uuid.UUID, Vector | None]
+
+
+async def retrieve(query: Query, *, scope: QuerySet[VectorStore], limit: int) -> list[Passage]:
+    """Return the at most `limit` best passages for `query` in the stores of `scope`, the best first.
+
+    A chunk's score is α·cos + (1−α)·share. cos is the cosine of its vector with the question's (the weighted sum of
+    `query.dense`). share is how much of `query.lexical` it covers: its BM25 score divided by Σ qtf·idf, the score of a
+    chunk that covered everything; so both lie between 0 and 1 and can be added. α is the store's `dense_share`. idf is
+    that of the whole scope. Chunks that neither share a word with the question nor come near it in meaning are not
+    returned, so the answer may be empty. Chunks that follow each other in a document are joined into one passage.
+
+    `scope` becomes a part of the statement's WHERE: whoever calls passes what the person may search
+    (`VectorStore.objects.visible_to(user)` or an assistant's stores). Only documents in use that have been indexed
+    answer; one that is being indexed anew answers from its former chunks.
+
+    Raises EmbeddingError where the question cannot be embedded.
+    """
+    found = await in_database(survey, scope)
+    asked = (aembed_question(query, _embedder(model), model.dimensions) for model in found.models.values())
+    vectors = dict(zip(found.models, await asyncio.gather(*asked), strict=True))
+    return await in_database(_search, query, scope, limit, found, vectors)
+
+
+def retrieve_now(query: Query, *, scope: QuerySet[VectorStore], limit: int) -> list[Passage]:
+    """`retrieve` for synchronous code."""
+    found = survey(scope)
+    models = found.models.items()
+    vectors = {key: embed_question(query, _embedder(model), model.dimensions) for key, model in models}
+    return _search(query, scope, limit, found, vectors)
+
+
+def _embedder(model: EndpointModel) -> Embedder:
+    return embedder_for(embedding_target(model))
+
+
+def _search(query: Query, scope: QuerySet[VectorStore], limit: int, found: Survey, vectors: Vectors) -> list[Passage]:
+    hits: list[Hit] = []
+    words = question_words(query.lexical, found.languages, scope, found.total)
+    for model in found.models:
+        hits += find(Question(vectors[model], words), scope, model, limit)
+    best = runs(sorted(hits, key=lambda hit: -hit.score)[:limit])
+    between = texts_between(gaps(best))
+    return [passage(run, between) for run in best]

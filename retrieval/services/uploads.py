@@ -1,0 +1,156 @@
+"""Uploading: bytes in, a queued document out, nothing left behind where it cannot be."""
+
+import hashlib
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from django.conf import settings
+from django.core.files import File as OpenFile
+from django.core.files.storage import default_storage
+from django.db import transaction
+
+from core import outbox
+from core.errors import ConflictError
+from core.models import User
+from core.models.grants import Role
+from retrieval import ingestion, realtime, selectors
+from retrieval.errors import EmptyFileError, TooLargeError
+from retrieval.extraction import sniff
+from retrieval.models import Document, File, VectorStore
+from retrieval.services.documents import requeue
+from retrieval.services.names import clean_name
+
+_BLOCK = 256 * 1024
+_REMOVED_MEANWHILE = "The same file was being removed at this moment. Try again."
+
+
+class Readable(Protocol):
+    """An uploaded file, an open file, or whatever else gives bytes."""
+
+    def read(self, size: int = ..., /) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class UploadResult:
+    """`created` is false where the store has a document with the same content already: that one is returned."""
+
+    document: Document
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Received:
+    """The bytes of an upload, in a temporary file."""
+
+    path: Path
+    sha256: str
+    size: int
+    mime_type: str
+
+
+def upload(*, user: User, store: VectorStore, name: str, content: Readable) -> UploadResult:
+    """Put a file into a store; needs editor on it. The document is queued, a worker does the rest.
+
+    The same content in the same store is the same document; one that failed is tried again. Nothing is kept where an
+    error is raised: NotFoundError, PermissionDeniedError, TooLargeError (settings.UPLOAD_MAX_BYTES), EmptyFileError,
+    and what `sniff` raises for kinds of file that are not read.
+    """
+    store = selectors.get_store(user, store.pk, Role.EDITOR)
+    with _received(content, clean_name(name)) as received:
+        known = _same_content(store, received.sha256)
+        if known is None:
+            with _stored(received) as storage_name:
+                known, created = _record(user, store, clean_name(name), received, storage_name)
+        else:
+            created = False
+            _bring_back(known.file, received)
+    if not created:
+        with transaction.atomic():
+            requeue(known)
+    return UploadResult(known, created)
+
+
+@contextmanager
+def _received(content: Readable, name: str) -> Iterator[_Received]:
+    """Read the upload to its end, or to the limit, measuring it on the way."""
+    digest, size, limit = hashlib.sha256(), 0, settings.UPLOAD_MAX_BYTES
+    with tempfile.NamedTemporaryFile(prefix="upload-") as copy:
+        while block := content.read(_BLOCK):
+            size += len(block)
+            if size > limit:
+                raise TooLargeError(f"This file is larger than {limit / 1024**2:,.0f} MB, the most that is taken.")
+            digest.update(block)
+            copy.write(block)
+        if not size:
+            raise EmptyFileError("This file is empty.")
+        copy.flush()
+        path = Path(copy.name)
+        yield _Received(path, digest.hexdigest(), size, sniff(path, name))
+
+
+@contextmanager
+def _stored(received: _Received) -> Iterator[str]:
+    """Save the bytes under a name of our own; take them out again unless a row refers to them afterwards."""
+    unique = uuid.uuid4().hex
+    with received.path.open("rb") as stream:
+        storage_name = default_storage.save(f"{unique[:2]}/{unique[2:]}", OpenFile(stream))
+    try:
+        yield storage_name
+    finally:
+        # The database decides, not the way we got here: a commit may succeed and its answer be lost. Where it cannot
+        # be asked the bytes stay.
+        if not File.objects.filter(storage_name=storage_name).exists():
+            default_storage.delete(storage_name)
+
+
+def _same_content(store: VectorStore, sha256: str) -> Document | None:
+    return Document.objects.live().select_related("file").filter(store=store, sha256=sha256).first()
+
+
+def _bring_back(file: File, received: _Received) -> None:
+    """Where the bytes of a known file are lost, these are the same."""
+    if not default_storage.exists(file.storage_name):
+        with received.path.open("rb") as stream:
+            default_storage.save(file.storage_name, OpenFile(stream))
+
+
+@transaction.atomic
+def _record(user: User, store: VectorStore, name: str, received: _Received, storage_name: str) -> tuple[Document, bool]:
+    """Write file, document and work in one transaction; uploads of the same content at once end in one document."""
+    file = _own_file(user, received, storage_name)
+    document = Document(store=store, file=file, sha256=received.sha256, name=name, uploaded_by=user)
+    Document.objects.bulk_create([document], ignore_conflicts=True)
+    present = _same_content(store, received.sha256)
+    if present is None:
+        raise ConflictError(_REMOVED_MEANWHILE, retryable=True)
+    if present.pk != document.pk:
+        if file.storage_name == storage_name:
+            file.delete()
+        return present, False
+    outbox.enqueue(kind=ingestion.INGEST, subject=document.pk, owner=user)
+    realtime.document_changed(document.pk, store.pk)
+    return document, True
+
+
+def _own_file(user: User, received: _Received, storage_name: str) -> File:
+    """The user's file with this content, locked against removal; made where there is none."""
+    file = File(
+        owner=user,
+        sha256=received.sha256,
+        size=received.size,
+        mime_type=received.mime_type,
+        storage_name=storage_name,
+    )
+    File.objects.bulk_create([file], ignore_conflicts=True)
+    present = File.objects.select_for_update().filter(owner=user, sha256=received.sha256).first()
+    if present is None:
+        raise ConflictError(_REMOVED_MEANWHILE, retryable=True)
+    if present.storage_name != storage_name and not default_storage.exists(present.storage_name):
+        present.storage_name = storage_name  # what it had is lost; this is the same content
+        present.save(update_fields=["storage_name"])
+    return present

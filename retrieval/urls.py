@@ -1,0 +1,17 @@
+"""Addresses of the library and its documents."""
+
+from django.urls import path
+
+from retrieval import views
+
+app_name = "retrieval"
+
+urlpatterns = [
+    path("library/", views.library, name="library"),
+    path("library/<uuid:store_id>/", views.store, name="store"),
+    path("library/<uuid:store_id>/files/", views.upload, name="upload"),
+    path("documents/<uuid:document_id>/", views.document, name="document"),
+    path("documents/<uuid:document_id>/retry/", views.retry, name="retry"),
+    path("documents/<uuid:document_id>/delete/", views.delete, name="delete"),
+    path("documents/<uuid:document_id>/file/", views.file, name="file"),
+]

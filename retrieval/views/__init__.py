@@ -1,0 +1,7 @@
+"""Pages and addresses of the library. They parse, call a service or selector, and answer."""
+
+from retrieval.views.documents import delete, document, file, retry
+from retrieval.views.library import library, store
+from retrieval.views.uploads import upload
+
+__all__ = ["delete", "document", "file", "library", "retry", "store", "upload"]
