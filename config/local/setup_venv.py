@@ -26,9 +26,12 @@ def main(lock: str) -> None:
         sys.exit(f"Parley needs Python 3.11 or later; {sys.executable} is {sys.version.split()[0]}. Set PYTHON=….")
     descriptor = os.open(ROOT, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
-    if not _works():
-        shutil.rmtree(VENV, ignore_errors=True)
-        venv.EnvBuilder(symlinks=True, with_pip=False).create(VENV)
+    try:
+        if not _works():
+            shutil.rmtree(VENV, ignore_errors=True)
+            venv.EnvBuilder(symlinks=True, with_pip=False).create(VENV)
+    except OSError as error:
+        sys.exit(f"{VENV} cannot be used: {error}. Use a checkout that belongs to you.")
     if not _stamped(lock):
         print(f"Installing {lock} into .venv…", flush=True)
         _install(ROOT / lock)
