@@ -1,0 +1,108 @@
+"""`/healthz` is 200 only when every server answers within two seconds, and else says which does not."""
+
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+from django.db import connections
+from django.test import AsyncClient, Client
+from pytest_django import Settings
+
+from core.views import health
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NOBODY = "redis://127.0.0.1:1/0"
+
+
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """A port that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+async def ask() -> tuple[int, dict[str, object], float]:
+    began = time.monotonic()
+    response = await AsyncClient().get("/healthz")
+    return response.status_code, response.json(), time.monotonic() - began
+
+
+async def test_all_is_well() -> None:
+    status, said, took = await ask()
+    assert (status, said) == (200, {"status": "ok", "away": []})
+    assert took < 2
+
+
+@pytest.mark.parametrize(
+    ("setting", "name"),
+    [
+        ("REDIS_URL", "redis"),
+        ("REDIS_LOG_URL", "redis_log"),
+        ("REDIS_CHANNEL_URL", "redis_channels"),
+        ("CELERY_BROKER_URL", "redis_broker"),
+    ],
+)
+async def test_each_redis_counts(settings: Settings, setting: str, name: str) -> None:
+    setattr(settings, setting, NOBODY)
+    status, said, _took = await ask()
+    assert (status, said) == (503, {"status": "unavailable", "away": [name]})
+
+
+async def test_a_redis_that_is_silent_is_given_two_seconds(settings: Settings, silent: int) -> None:
+    settings.REDIS_URL = f"redis://127.0.0.1:{silent}/0"
+    status, said, took = await ask()
+    assert (status, said["away"]) == (503, ["redis"])
+    assert 1.5 < took < 3
+
+
+@pytest.fixture
+def postgresql_away() -> Iterator[None]:
+    """The address of PostgreSQL is one where nobody listens, for every thread."""
+    settings_dict = connections["default"].settings_dict
+    before = {name: settings_dict[name] for name in ("HOST", "PORT")}
+
+    def move(**address: str) -> None:
+        connections.close_all()
+        connections["default"].close_pool()  # type: ignore[attr-defined]
+        settings_dict.update(address)
+
+    move(HOST="127.0.0.1", PORT="1")
+    yield
+    move(**before)
+
+
+@pytest.mark.usefixtures("postgresql_away")
+async def test_postgresql_away() -> None:
+    status, said, took = await ask()
+    assert (status, said["away"]) == (503, ["postgresql"])
+    assert took < 3
+
+
+def test_one_server_is_asked_once(settings: Settings) -> None:
+    settings.REDIS_URL = settings.REDIS_LOG_URL = "redis://:secret@cache.example:6379/0"
+    settings.REDIS_CHANNEL_URL = "redis://:secret@cache.example:6379/1"
+    settings.CELERY_BROKER_URL = "redis+socket:///run/redis.sock?virtual_host=1"
+    assert health._redis_urls() == {
+        "redis": "redis://:secret@cache.example:6379/0",
+        "redis_broker": "unix:///run/redis.sock",
+    }
+
+
+def test_nobody_needs_to_sign_in_and_nothing_is_kept(client: Client) -> None:
+    response = client.get("/healthz")
+    assert response.status_code == 200
+    assert response["Content-Type"] == "application/json"
+    assert "no-store" in response["Cache-Control"]
+    assert not response.cookies
+    assert client.head("/healthz").status_code == 200
+    assert client.post("/healthz").status_code == 405
+
+
+async def test_reasons_are_for_the_log_only(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    settings.REDIS_URL = "redis://:hunter2@127.0.0.1:1/0"
+    _status, said, _took = await ask()
+    assert set(said) == {"status", "away"}
+    assert any("redis does not answer" in record.getMessage() for record in caplog.records)
+    assert "hunter2" not in caplog.text
