@@ -1,0 +1,204 @@
+// @ts-check
+/// <reference lib="dom" />
+/// <reference lib="dom.iterable" />
+/**
+ * Where a message is written. It says `parley:send` {text, files, chips} and `parley:stop`; it keeps the text until
+ * the message is in safe hands, and a draft of it for this tab.
+ */
+
+import { find } from "../lib/page.js";
+import { documentAction, uploadInto } from "../lib/upload.js";
+
+const NEAR_THE_LIMIT = 0.9;
+
+export class ParleyComposer extends HTMLElement {
+  #limits = { chars: 0, bytes: 0, files: 0 };
+
+  connectedCallback() {
+    const { maxChars, maxBytes, maxFiles } = this.dataset;
+    this.#limits = { chars: Number(maxChars), bytes: Number(maxBytes), files: Number(maxFiles) };
+    find(this, "[data-form]").addEventListener("submit", (/** @type {Event} */ event) => {
+      event.preventDefault();
+      this.#send();
+    });
+    const text = this.#text;
+    text.addEventListener("input", () => this.#typed());
+    text.addEventListener("keydown", (event) => this.#key(event));
+    text.addEventListener("paste", (event) => this.#pasted(event));
+    const pick = find(this, "[data-pick]");
+    pick.addEventListener("change", () => {
+      this.addFiles(pick.files);
+      pick.value = "";
+    });
+    find(this, "[data-stop]").addEventListener("click", () => this.#stop());
+    this.#files.addEventListener("click", (event) => this.#fileClicked(event));
+    this.#acceptDrops();
+    if (!text.value) text.value = sessionStorage.getItem(this.#draftKey) ?? "";
+    this.#typed();
+  }
+
+  /** @returns {HTMLTextAreaElement} */
+  get #text() {
+    return find(this, "textarea");
+  }
+
+  /** @returns {HTMLElement} */
+  get #files() {
+    return find(this, "[data-files]");
+  }
+
+  get #draftKey() {
+    return `parley.draft.${location.pathname}`;
+  }
+
+  /** @param {boolean} running whether there is an answer to stop */
+  set running(running) {
+    find(this, "[data-stop]").hidden = !running;
+  }
+
+  /**
+   * Puts words into the field: a starter, or a message taken back.
+   * @param {string} text
+   */
+  fill(text) {
+    const written = this.#text.value;
+    this.#text.value = written && written !== text ? `${written}\n${text}` : text;
+    this.#typed();
+    this.#text.focus();
+  }
+
+  /** @param {Iterable<HTMLElement>} chips of documents that come back with a message */
+  addChips(chips) {
+    this.#files.append(...chips);
+  }
+
+  /** @param {string} message empty hides it */
+  showError(message) {
+    const error = find(this, "[data-error]");
+    error.textContent = message;
+    error.hidden = !message;
+  }
+
+  /** @param {string} text to send now; what is being written stays where it is */
+  submit(text) {
+    const written = this.#text.value;
+    this.#text.value = text;
+    this.#send();
+    if (written) this.fill(written);
+  }
+
+  #send() {
+    const text = this.#text.value.trim();
+    const chips = [
+      .../** @type {NodeListOf<HTMLElement>} */ (this.#files.querySelectorAll("[data-document]")),
+    ];
+    if (this.#files.querySelector('[data-state="uploading"]')) {
+      return this.showError(this.dataset.textUploading ?? "");
+    }
+    if (text.length > this.#limits.chars) return this.showError(this.dataset.textTooLong ?? "");
+    if (!text) return;
+    this.showError("");
+    const files = chips.map((chip) => chip.dataset.document ?? "");
+    const sending = new CustomEvent("parley:send", { bubbles: true, detail: { text, files, chips } });
+    this.dispatchEvent(sending);
+    this.#text.value = "";
+    this.#files.replaceChildren();
+    this.#typed();
+    this.#text.focus();
+  }
+
+  #stop() {
+    this.dispatchEvent(new CustomEvent("parley:stop", { bubbles: true }));
+    this.#text.focus();
+  }
+
+  #typed() {
+    const text = this.#text;
+    const length = text.value.length;
+    if (text.value) sessionStorage.setItem(this.#draftKey, text.value);
+    else sessionStorage.removeItem(this.#draftKey);
+    find(this, "[data-send]").disabled = !text.value.trim();
+    const hint = find(this, "[data-hint]");
+    const near = length > this.#limits.chars * NEAR_THE_LIMIT;
+    hint.classList.toggle("composer__hint--over", length > this.#limits.chars);
+    find(hint, "[data-keys]").hidden = near;
+    let count = hint.querySelector("[data-count]");
+    if (!count) {
+      count = document.createElement("span");
+      count.setAttribute("data-count", "");
+      hint.append(count);
+    }
+    count.textContent = near ? `${length.toLocaleString()} / ${this.#limits.chars.toLocaleString()}` : "";
+    if (!CSS.supports("field-sizing", "content")) {
+      text.style.blockSize = "auto";
+      text.style.blockSize = `${text.scrollHeight}px`;
+    }
+  }
+
+  /** @param {KeyboardEvent} event */
+  #key(event) {
+    // while an input method composes, Enter belongs to it
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing && event.keyCode !== 229) {
+      event.preventDefault();
+      this.#send();
+    }
+  }
+
+  /** @param {ClipboardEvent} event */
+  #pasted(event) {
+    const files = event.clipboardData?.files;
+    if (!files?.length || event.clipboardData?.getData("text/plain")) return;
+    event.preventDefault();
+    this.addFiles(files);
+  }
+
+  /** @param {Iterable<File>} files */
+  addFiles(files) {
+    this.showError("");
+    for (const file of files) {
+      if (this.#files.childElementCount >= this.#limits.files) {
+        return this.showError(this.dataset.textTooMany ?? "");
+      }
+      if (file.size > this.#limits.bytes) {
+        this.showError(`${file.name}: ${this.dataset.textTooBig ?? ""}`);
+        continue;
+      }
+      uploadInto(this.#files, file, {
+        url: this.dataset.uploadUrl ?? "",
+        failure: this.dataset.textUploadFailed ?? "",
+        changed: () => this.showError(""),
+      });
+    }
+    this.#text.focus();
+  }
+
+  /** @param {MouseEvent} event */
+  async #fileClicked(event) {
+    const button = /** @type {HTMLElement | null} */ (
+      /** @type {Element} */ (event.target).closest("[data-document-action]")
+    );
+    if (button) this.showError(await documentAction(button));
+  }
+
+  /** Files may be dropped anywhere on the page. */
+  #acceptDrops() {
+    const veil = find(this, "[data-veil]");
+    const carriesFiles = (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes("Files");
+    addEventListener("dragover", (event) => {
+      if (!carriesFiles(event)) return;
+      event.preventDefault();
+      veil.hidden = false;
+    });
+    addEventListener("dragleave", (event) => {
+      if (!event.relatedTarget) veil.hidden = true;
+    });
+    addEventListener("drop", (event) => {
+      veil.hidden = true;
+      if (!carriesFiles(event)) return;
+      event.preventDefault();
+      this.addFiles(event.dataTransfer?.files ?? []);
+    });
+  }
+}
+
+customElements.define("parley-composer", ParleyComposer);

@@ -1,0 +1,81 @@
+// @ts-check
+/// <reference lib="dom" />
+/// <reference lib="dom.iterable" />
+/**
+ * The scrolling list of turns. It stays where the reader put it, and follows what is written only while the reader is
+ * at its end. Earlier turns are loaded in front without moving what is in view.
+ */
+
+import { clickedLink, fetchPart } from "../lib/fragment.js";
+import { find } from "../lib/page.js";
+
+const AT_END = 48;
+
+export class ParleyThread extends HTMLElement {
+  #following = true;
+  /** @type {ResizeObserver | null} */
+  #observer = null;
+
+  connectedCallback() {
+    this.addEventListener("scroll", this.#scrolled, { passive: true });
+    this.addEventListener("click", this.#clicked);
+    this.#observer = new ResizeObserver(() => this.#settle());
+    this.#observer.observe(this);
+    this.#observer.observe(this.turns);
+    // a reload lands at the end, unless the address names a turn
+    this.#following = this.turns.childElementCount > 0 && !location.hash;
+    this.#settle();
+  }
+
+  disconnectedCallback() {
+    this.#observer?.disconnect();
+    this.removeEventListener("scroll", this.#scrolled);
+    this.removeEventListener("click", this.#clicked);
+  }
+
+  /** @returns {HTMLElement} */
+  get turns() {
+    return find(this, "[data-turns]");
+  }
+
+  /** Goes to the end and stays there. */
+  follow() {
+    this.#following = true;
+    this.#settle();
+  }
+
+  get #distance() {
+    return this.scrollHeight - this.clientHeight - this.scrollTop;
+  }
+
+  #scrolled = () => {
+    this.#following = this.#distance < AT_END;
+    this.#tell();
+  };
+
+  #settle() {
+    if (this.#following) this.scrollTop = this.scrollHeight;
+    this.#tell();
+  }
+
+  #tell() {
+    const away = !this.#following && this.#distance > AT_END && this.turns.childElementCount > 0;
+    this.dispatchEvent(new CustomEvent("parley:away", { bubbles: true, detail: away }));
+  }
+
+  /** @param {MouseEvent} event */
+  #clicked = async (event) => {
+    const link = clickedLink(event, "[data-older]");
+    const part = link && await fetchPart(link, "[data-turns]");
+    if (!part) return;
+    const first = /** @type {HTMLElement | null} */ (part.querySelector("parley-turn"));
+    const height = this.scrollHeight;
+    const top = this.scrollTop;
+    link.replaceWith(...part.childNodes);
+    this.scrollTop = top + this.scrollHeight - height;
+    first?.setAttribute("tabindex", "-1");
+    first?.focus({ preventScroll: true });
+  };
+}
+
+customElements.define("parley-thread", ParleyThread);

@@ -1,0 +1,13 @@
+// @ts-check
+/// <reference lib="dom" />
+/// <reference lib="dom.iterable" />
+/** Makes the site's elements known to the browser. */
+
+import "./elements/parley-copy.js";
+import "./elements/parley-turn.js";
+import "./elements/parley-thread.js";
+import "./elements/parley-composer.js";
+import "./elements/parley-citation-panel.js";
+import "./elements/parley-conversations.js";
+import "./elements/parley-documents.js";
+import "./elements/parley-chat.js";
