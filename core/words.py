@@ -27,6 +27,8 @@ DEFAULT_LANGUAGE = "en"
 
 # Vowel signs and accents are not letters to `re`, but part of the word they stand in.
 _MARKS = "".join(char for char in map(chr, range(0x300, 0x1100)) if unicodedata.category(char).startswith("M"))
+# Of the European scripts only: a vowel sign of others is no ornament.
+_ACCENTS = re.compile("[\u0300-\u036f]")
 _RUN = re.compile(rf"\d+|(?:[^\W\d_]|[{_MARKS}])+")
 # Thai, Lao, Tibetan, Burmese, Hangul Jamo, Khmer; kana, CJK and Hangul; their supplements
 _UNSPACED = re.compile(
@@ -73,8 +75,8 @@ def _stem(word: str, algorithm: str) -> str:
         stemmed = _stemmer(algorithm).stemWord(word)
     if stemmed.isascii():
         return str(stemmed)
-    plain = "".join(char for char in unicodedata.normalize("NFD", stemmed) if not unicodedata.combining(char))
-    return unicodedata.normalize("NFC", plain)
+    plain = _ACCENTS.sub("", unicodedata.normalize("NFD", stemmed))
+    return unicodedata.normalize("NFC", plain) or word
 
 
 @lru_cache

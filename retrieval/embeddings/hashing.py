@@ -54,8 +54,8 @@ def _fill(row: Vectors, text: str) -> None:
     for pair in pairwise(stems):
         place, sign = _place("\0".join(pair))
         row[place] += PAIR_WEIGHT * sign * _importance(pair[0]) * _importance(pair[1])
-    if not stems:
-        # A text without words still needs a direction.
+    if not row.any():
+        # A text without words still needs a direction, and so does one whose features cancel each other out.
         place, sign = _place("\0" + text.strip())
         row[place] = sign
 

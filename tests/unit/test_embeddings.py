@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.tokens import count_tokens
@@ -28,6 +28,7 @@ def similarity(one: str, other: str) -> float:
     return float(vectors[0] @ vectors[1])
 
 
+@example(["", "\u0301", "!?", " "])
 @given(st.lists(st.text(max_size=60), max_size=5))
 def test_hashed_vectors_have_unit_length(texts: list[str]) -> None:
     vectors = HashingEmbedder().embed(texts, kind="document")

@@ -50,6 +50,11 @@ def test_words_are_short_and_already_folded(text: str) -> None:
         assert words(word) == [word] or len(word) > 1
 
 
+@given(st.text(alphabet="aé\u0301\u0308ไทย่้क्षि漢ーㅏ\u0e49", max_size=20))
+def test_no_term_is_empty(text: str) -> None:
+    assert all(terms(text))
+
+
 @pytest.mark.parametrize(
     ("language", "one", "other"),
     [
