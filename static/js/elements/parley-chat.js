@@ -30,6 +30,7 @@ class ParleyChat extends HTMLElement {
     this.#listen(this.#delivery, { message: (fares) => this.#fares(fares) });
     this.#listen(this, {
       "parley:send": (message) => this.#send(message),
+      "parley:files": () => this.#files(),
       "parley:stop": () => this.#stop(),
       "parley:retry": (wanted) => this.#retry(wanted),
       "parley:away": (away) => find(this, "[data-jump]").hidden = !away,
@@ -128,6 +129,7 @@ class ParleyChat extends HTMLElement {
   #created(frame) {
     if (frame.conversation !== this.dataset.conversation) return;
     this.#arrive();
+    this.querySelector("[data-welcome]")?.remove();
     if (this.#turn(frame.turn)) return;
     const turn = element(frame.html);
     const shown = this.#pending(frame.client_id);
@@ -137,10 +139,18 @@ class ParleyChat extends HTMLElement {
     this.#settle();
   }
 
+  /** The first file that is stored makes the conversation, with the assistant chosen so far. */
+  #files() {
+    if (!this.#composer.querySelector("[data-document]")) return;
+    this.#arrive();
+    for (const input of this.querySelectorAll("[name=assistant]:not(:checked)")) {
+      input.setAttribute("disabled", "");
+    }
+  }
+
   /** A stored conversation has an address and is watched. */
   #arrive() {
     this.#socket.subscribe(this.#topic);
-    this.querySelector("[data-welcome]")?.remove();
     if (!this.hasAttribute("data-new")) return;
     this.removeAttribute("data-new");
     if (this.dataset.url) history.replaceState(null, "", this.dataset.url);
@@ -220,7 +230,7 @@ class ParleyChat extends HTMLElement {
   /** @param {HTMLInputElement} input */
   #chosen(input) {
     if (input.name !== "assistant") return;
-    this.dataset.assistant = input.value;
+    this.dataset.assistant = this.#composer.dataset.assistant = input.value;
     for (
       const starters of /** @type {NodeListOf<HTMLElement>} */ (this.querySelectorAll("[data-starters]"))
     ) {

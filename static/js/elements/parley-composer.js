@@ -166,7 +166,11 @@ export class ParleyComposer extends HTMLElement {
       uploadInto(this.#files, file, {
         url: this.dataset.uploadUrl ?? "",
         failure: this.dataset.textUploadFailed ?? "",
-        changed: () => this.showError(""),
+        fields: { assistant: this.dataset.assistant ?? "" },
+        changed: () => {
+          this.showError("");
+          this.dispatchEvent(new CustomEvent("parley:files", { bubbles: true }));
+        },
       });
     }
     this.#text.focus();

@@ -22,14 +22,15 @@ export class UploadError extends Error {
 /**
  * @param {string} url
  * @param {File} file
- * @param {{progress: (percent: number) => void, signal: AbortSignal, failure: string}} options
- *   `failure` is said where the server did not get to say anything
+ * @param {{progress: (percent: number) => void, signal: AbortSignal, failure: string,
+ *   fields?: Record<string, string>}} options `fields` go with the file; `failure` is said where the server did not get to say anything
  * @returns {Promise<Uploaded>} rejected with UploadError
  */
-export function upload(url, file, { progress, signal, failure }) {
+export function upload(url, file, { progress, signal, failure, fields = {} }) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     const form = new FormData();
+    for (const [name, value] of Object.entries(fields)) form.append(name, value);
     form.append("file", file);
     request.open("POST", url);
     request.responseType = "json";
@@ -54,10 +55,12 @@ export function upload(url, file, { progress, signal, failure }) {
  * Uploads a file into a list of documents: a chip with progress that the server's own replaces, or that says why not.
  * @param {Element} list
  * @param {File} file
- * @param {{url: string, failure: string, changed: () => void, first?: boolean}} options
+ * @param {{url: string, failure: string, changed: () => void, first?: boolean,
+ *   fields?: Record<string, string>}} options
  *   `changed` is called whenever the state of the list is another; `first` puts the chip on top
  */
-export async function uploadInto(list, file, { url, failure, changed, first = false }) {
+export async function uploadInto(list, file, options) {
+  const { url, failure, changed, first = false, fields } = options;
   const chip = fromTemplate("document-uploading");
   const bar = /** @type {HTMLProgressElement} */ (chip.querySelector("progress"));
   const message = /** @type {HTMLElement} */ (chip.querySelector("[data-message]"));
@@ -71,7 +74,7 @@ export async function uploadInto(list, file, { url, failure, changed, first = fa
   });
   again.addEventListener("click", () => {
     chip.remove();
-    uploadInto(list, file, { url, failure, changed, first });
+    uploadInto(list, file, options);
   });
   if (first) list.prepend(chip);
   else list.append(chip);
@@ -80,6 +83,7 @@ export async function uploadInto(list, file, { url, failure, changed, first = fa
     const { html } = await upload(url, file, {
       signal: stop.signal,
       failure,
+      fields,
       progress: (percent) => bar.value = percent,
     });
     replaceDocument(chip, element(html));
@@ -129,8 +133,10 @@ export async function documentAction(button) {
       method: "POST",
       headers: { "X-CSRFToken": csrfToken(), Accept: "application/json" },
     });
-    if (!response.ok) return (await response.json()).message;
+    const answer = await response.json();
+    if (!response.ok) return answer.message;
     if (button.hasAttribute("data-removes")) button.closest("[data-document]")?.remove();
+    else if (answer.html) showDocument({ type: "document.changed", ...answer });
     return "";
   } catch (error) {
     return String(/** @type {Error} */ (error).message);
