@@ -113,7 +113,7 @@ def _settings_read(path: Path) -> set[str]:
 def test_only_what_changes_tables_knows_the_owner(compose: dict[str, Any]) -> None:
     for name, service in compose["services"].items():
         holds_it = SECRETS["POSTGRES_OWNER_PASSWORD"] in json.dumps(service)
-        assert holds_it == (name in {"postgres", "migrate", "worker"}), name
+        assert holds_it == (name in {"postgres", "migrate"}), name
         assert (SECRETS["POSTGRES_ADMIN_PASSWORD"] in json.dumps(service)) == (name == "postgres"), name
 
 
