@@ -12,21 +12,14 @@ from typing import Any
 
 from asgiref.testing import ApplicationCommunicator
 from django.conf import settings
-from django.test import Client
 
 from chat.turns import process
 from config.asgi import application
 from core.bridge import in_database
 from core.models import User
+from tests.factories import session_of
 
 ORIGIN = b"http://localhost"
-
-
-def session_of(user: User) -> str:
-    """Sign the user in and return the session's key."""
-    client = Client()
-    client.force_login(user)
-    return client.cookies[settings.SESSION_COOKIE_NAME].value
 
 
 @asynccontextmanager

@@ -9,10 +9,12 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import Group
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db import models
+from django.test import Client
 from django.utils import timezone
 
 from chat.models import Assistant, AssistantVersion, Conversation, Item, Turn
@@ -33,6 +35,13 @@ def user(email: str = "", **fields: Any) -> User:
 
 def superuser(**fields: Any) -> User:
     return User.objects.create_superuser(f"admin{next(_numbers)}@example.org", **fields)
+
+
+def session_of(person: User) -> str:
+    """Sign the person in and return the session's key."""
+    client = Client()
+    client.force_login(person)
+    return client.cookies[settings.SESSION_COOKIE_NAME].value
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +111,13 @@ def store(*, owner: User | None = None, model: EndpointModel | None = None, **fi
 
 
 def file(content: bytes, *, owner: User | None = None, mime_type: str = "text/plain") -> File:
-    """A file whose bytes are in storage."""
+    """A file whose bytes are in storage; the one that the owner has with this content already, if there is one."""
+    sha256 = hashlib.sha256(content).hexdigest()
+    known = File.objects.filter(owner=owner, sha256=sha256).first()
+    if known is not None:
+        return known
     name = default_storage.save(uuid.uuid4().hex, ContentFile(content))
-    return File.objects.create(
-        owner=owner,
-        sha256=hashlib.sha256(content).hexdigest(),
-        size=len(content),
-        mime_type=mime_type,
-        storage_name=name,
-    )
+    return File.objects.create(owner=owner, sha256=sha256, size=len(content), mime_type=mime_type, storage_name=name)
 
 
 def document(in_store: VectorStore, *, text: str = "", name: str = "", **fields: Any) -> Document:
@@ -120,6 +127,8 @@ def document(in_store: VectorStore, *, text: str = "", name: str = "", **fields:
     content = text.encode()
     values = {"uploaded_by": in_store.owner, **fields}
     state = values.pop("state", Document.State.QUEUED)
+    failure = {"error_code": "corrupt_file", "error_message": "This file is damaged.", "error_retryable": False}
+    failure = {field: values.pop(field, default) for field, default in failure.items()}
     made = Document.objects.create(
         store=in_store,
         file=file(content, owner=in_store.owner),
@@ -130,8 +139,9 @@ def document(in_store: VectorStore, *, text: str = "", name: str = "", **fields:
     if state == Document.State.READY:
         made.revision = Revision.objects.create(document=made, text=text, extractor="test")
         made.ready_at = timezone.now()
-    if state == Document.State.FAILED and not made.error_code:
-        made.error_code, made.error_message = "corrupt_file", "This file is damaged."
+    if state == Document.State.FAILED:
+        made.error_code, made.error_message = failure["error_code"], failure["error_message"]
+        made.error_retryable = failure["error_retryable"]
     made.state = state
     made.save()
     return made

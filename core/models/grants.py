@@ -79,9 +79,8 @@ class Grant(models.Model):
 def granted_ids(model: type[models.Model], user: User, role: Role) -> models.QuerySet[Grant, Any]:
     """The ids of the objects of `model` on which `user` has `role` or more, as a subquery."""
     subject = Q(user=user) | Q(everyone=True) | Q(group__in=user.groups.all())
-    content_type = ContentType.objects.get_for_model(model)
-    grants = Grant.objects.filter(subject, content_type=content_type, role__in=_INCLUDED[role])
-    return grants.values("object_id")
+    of_model = Q(content_type__app_label=model._meta.app_label, content_type__model=model._meta.model_name)
+    return Grant.objects.filter(subject, of_model, role__in=_INCLUDED[role]).values("object_id")
 
 
 class VisibleQuerySet(models.QuerySet[M]):

@@ -12,7 +12,8 @@ from core.bridge import in_database
 from core.models import User
 from retrieval.models import Document
 from tests import factories
-from tests.chat_client import Tab, running_turns, session_of, tab_of
+from tests.chat_client import Tab, running_turns, tab_of
+from tests.factories import session_of
 from tests.responses_server import ResponsesServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
