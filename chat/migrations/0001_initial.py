@@ -87,9 +87,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "starters",
-                    models.JSONField(
-                        blank=True, default=list, help_text="Questions offered in an empty conversation."
-                    ),
+                    models.JSONField(blank=True, default=list, help_text="Questions offered in an empty conversation."),
                 ),
                 (
                     "remembers",
@@ -143,9 +141,7 @@ class Migration(migrations.Migration):
                 ("quote", models.TextField()),
                 (
                     "support",
-                    models.FloatField(
-                        help_text="Share of the citing sentence's words found in the quote, 0 to 1."
-                    ),
+                    models.FloatField(help_text="Share of the citing sentence's words found in the quote, 0 to 1."),
                 ),
             ],
             options={
@@ -204,9 +200,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("position", models.PositiveSmallIntegerField()),
             ],
@@ -313,9 +307,7 @@ class Migration(migrations.Migration):
                 ("tokens", models.PositiveIntegerField()),
                 (
                     "suspect",
-                    models.BooleanField(
-                        default=False, help_text="Says what stands nowhere in what it summarises."
-                    ),
+                    models.BooleanField(default=False, help_text="Says what stands nowhere in what it summarises."),
                 ),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
             ],

@@ -63,9 +63,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="assistantversion",
             name="stores",
-            field=models.ManyToManyField(
-                blank=True, related_name="assistant_versions", to="retrieval.vectorstore"
-            ),
+            field=models.ManyToManyField(blank=True, related_name="assistant_versions", to="retrieval.vectorstore"),
         ),
         migrations.AddField(
             model_name="assistantversion",
@@ -374,9 +372,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="item",
             name="turn",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE, related_name="items", to="chat.turn"
-            ),
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="items", to="chat.turn"),
         ),
         migrations.AddField(
             model_name="conversation",
@@ -392,9 +388,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="assistantversion",
-            constraint=models.UniqueConstraint(
-                fields=("assistant", "number"), name="assistant_version_number"
-            ),
+            constraint=models.UniqueConstraint(fields=("assistant", "number"), name="assistant_version_number"),
         ),
         migrations.AddConstraint(
             model_name="assistantversion",
@@ -446,9 +440,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="fact",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("text", ""), _negated=True), name="fact_not_empty"
-            ),
+            constraint=models.CheckConstraint(condition=models.Q(("text", ""), _negated=True), name="fact_not_empty"),
         ),
         migrations.AddConstraint(
             model_name="fact",
@@ -467,15 +459,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="citation",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("end__gt", models.F("start"))), name="citation_span"
-            ),
+            constraint=models.CheckConstraint(condition=models.Q(("end__gt", models.F("start"))), name="citation_span"),
         ),
         migrations.AddConstraint(
             model_name="citation",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("quote", ""), _negated=True), name="citation_quoted"
-            ),
+            constraint=models.CheckConstraint(condition=models.Q(("quote", ""), _negated=True), name="citation_quoted"),
         ),
         migrations.AddConstraint(
             model_name="citation",
@@ -503,21 +491,15 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="turn",
-            index=models.Index(
-                condition=models.Q(("status", "queued")), fields=["created_at"], name="turn_queued"
-            ),
+            index=models.Index(condition=models.Q(("status", "queued")), fields=["created_at"], name="turn_queued"),
         ),
         migrations.AddIndex(
             model_name="turn",
-            index=models.Index(
-                condition=models.Q(("status", "in_progress")), fields=["owner"], name="turn_owner"
-            ),
+            index=models.Index(condition=models.Q(("status", "in_progress")), fields=["owner"], name="turn_owner"),
         ),
         migrations.AddConstraint(
             model_name="turn",
-            constraint=models.UniqueConstraint(
-                fields=("conversation", "client_id"), name="turn_once_per_client_id"
-            ),
+            constraint=models.UniqueConstraint(fields=("conversation", "client_id"), name="turn_once_per_client_id"),
         ),
         migrations.AddConstraint(
             model_name="turn",
@@ -567,9 +549,7 @@ class Migration(migrations.Migration):
                         ("status__in", ["completed", "incomplete", "failed", "cancelled"]),
                     ),
                     models.Q(
-                        models.Q(
-                            ("status__in", ["completed", "incomplete", "failed", "cancelled"]), _negated=True
-                        ),
+                        models.Q(("status__in", ["completed", "incomplete", "failed", "cancelled"]), _negated=True),
                         ("finished_at", None),
                     ),
                     _connector="OR",

@@ -18,7 +18,7 @@ from chat.rendering.blocks import LONGEST_INTERVAL_MS, SHORTEST_INTERVAL_MS, Blo
 from chat.rendering.shapes import CitationView
 from chat.turns.recorder import citation_id
 
-Sink = Callable[[str], None]
+Sink = Callable[[str], object]
 """Takes an encoded frame; must not block or raise."""
 
 

@@ -97,7 +97,7 @@ def branch(conversation: Conversation, *, leaf: uuid.UUID | None) -> Branch:
     ids = branch_ids(leaf, limit=TURNS + 1)
     older_url = None
     if len(ids) > TURNS:
-        older_url = f"{reverse('chat:older', args=[conversation.pk])}?{urlencode({'leaf': ids[0]})}"
+        older_url = f"{reverse('chat:older', args=[conversation.pk])}?{urlencode({'leaf': str(ids[0])})}"
     rows = shown(Turn.objects.filter(id__in=ids[-TURNS:])).order_by("depth")
     return Branch(turn_views(list(rows)), older_url)
 
