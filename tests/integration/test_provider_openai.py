@@ -29,6 +29,7 @@ from chat.providers.base import (
 )
 from chat.providers.openai import OpenAIProvider
 from tests.responses_server import ResponsesServer
+from tests.upstream.recordings import OWN
 
 KEY = "sk-proj-0123456789abcdefghij"
 REQUEST = Request(input=({"type": "message", "role": "user", "content": "Hello?"},), idempotency_key="step-1")
@@ -334,7 +335,9 @@ async def test_cancelling_a_waiting_turn_closes_the_connection(
 async def test_a_finished_stream_leaves_its_connection_to_the_next(
     provider: OpenAIProvider, target: Target, upstream: ResponsesServer
 ) -> None:
-    for _ in range(5):
+    late_end = {"recording": str(OWN / "calls-open-at-once.sse"), "chunk_delay": 0.03, "always": True}
+    upstream.script(late_end)
+    for _ in range(3):
         await collect(provider, target)
     assert len({entry.peer for entry in upstream.requests}) == 1
 

@@ -57,9 +57,9 @@ def test_cuts_never_change_the_events(data: bytes, places: list[int]) -> None:
     st.lists(st.integers(0, 500), max_size=20),
 )
 def test_frames_come_out_as_they_were_written(texts: list[str], end: bytes, mark: bool, places: list[int]) -> None:
-    lines = [b": note" + end + b"id: 1" + end + b"data: " + text.encode() + end + end for text in texts]
-    data = (b"\xef\xbb\xbf" if mark else b"") + b"retry: 10" + end + end + b"".join(lines)
-    assert [frame.data for frame in split(cut(data, places))] == [text.encode() for text in texts]
+    lines = [end.join([b"data: " + text.encode(), b": note", b"id: 1", b"data: 2", b"", b""]) for text in texts]
+    data = (b"\xef\xbb\xbf" if mark else b"") + b"".join(lines) + b"retry: 10" + end + end
+    assert [frame.data for frame in split(cut(data, places))] == [text.encode() + b"\n2" for text in texts]
 
 
 @pytest.mark.parametrize("end", FORMS)
@@ -68,6 +68,15 @@ def test_data_lines_are_joined_and_fields_without_data_ignored(end: bytes) -> No
         [b"event: greeting", b"data: one", b"data:two", b"", b"event: empty", b"", b"id: 4", b"", b"data: last"]
     )
     assert split([data]) == [Frame("greeting", b"one\ntwo"), Frame("", b"last")]
+
+
+@pytest.mark.parametrize("end", FORMS)
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_cut_at_any_place_changes_nothing(end: bytes, mark: bytes) -> None:
+    data = mark + end.join([b"data: one", b"event: e", "data: zwölf".encode(), b"", b"data: three", b""])
+    for place in range(len(data) + 1):
+        assert split([data[:place], data[place:]]) == [Frame("e", "one\nzwölf".encode()), Frame("", b"three")]
+    assert split([data[at : at + 1] for at in range(len(data))]) == split([data])
 
 
 def test_events_without_blank_lines_between_them_are_read_one_by_one() -> None:
@@ -213,3 +222,18 @@ def test_the_terminal_payload_is_kept_verbatim() -> None:
     finished = assembled(json.loads(json.dumps(end)))[-1]
     assert isinstance(finished, Finished)
     assert finished.payload == end
+
+
+def test_calls_without_indexes_are_told_apart_by_their_ids() -> None:
+    def call(call_id: str, arguments: str) -> dict[str, Any]:
+        return {"type": "function_call", "call_id": call_id, "name": "f", "arguments": arguments}
+
+    finished = assembled(
+        {"type": "response.output_item.added", "item": call("a", "")},
+        {"type": "response.output_item.added", "item": call("b", "")},
+        {"type": "response.function_call_arguments.delta", "item_id": "a", "delta": "[1"},
+        {"type": "response.function_call_arguments.delta", "item_id": "b", "delta": "[2]"},
+        {"type": "response.function_call_arguments.delta", "item_id": "a", "delta": "]"},
+    )[-1]
+    assert isinstance(finished, Finished)
+    assert [(item["call_id"], item["arguments"]) for item in finished.output] == [("a", "[1]"), ("b", "[2]")]
