@@ -89,7 +89,7 @@ export async function uploadInto(list, file, options) {
     replaceDocument(chip, element(html));
   } catch (error) {
     if (!(error instanceof UploadError)) return;
-    chip.dataset.state = "failed";
+    chip.dataset.state = "refused";
     bar.hidden = true;
     message.hidden = false;
     message.textContent = error.message;
