@@ -4,7 +4,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chat.providers.base import (
@@ -125,6 +125,7 @@ async def test_deltas_come_at_the_pace_that_is_set() -> None:
     assert time.monotonic() - start >= pauses * 0.01
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60), st.lists(st.text(max_size=120), max_size=5))
 def test_every_quote_is_made_of_whole_sentences_of_its_passage(question: str, texts: list[str]) -> None:
     passages = tuple(Passage(number, text, "x") for number, text in enumerate(texts, 1))

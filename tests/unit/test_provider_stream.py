@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chat.providers.base import Finished, ItemDone, ItemStarted, ResponseStarted, StreamEvent, TextDelta, output_text
@@ -45,11 +45,13 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
     return [data[start:end] for start, end in pairwise(edges)]
 
 
+@settings(deadline=None)
 @given(st.sampled_from(RECORDED), st.lists(st.integers(0, 10_000), max_size=40))
 def test_cuts_never_change_the_events(data: bytes, places: list[int]) -> None:
     assert read(cut(data, places)) == read([data])
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), min_size=1), max_size=6),
     st.sampled_from(FORMS),
@@ -125,7 +127,7 @@ FIELDS = st.sampled_from((*NUMBERS, *WORDS, "item", "part", "response", "annotat
 TYPES = st.sampled_from([*sorted(Assembler()._handlers), "response.unheard.of", "", "keepalive"])
 
 
-@settings(max_examples=300)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(TYPES, st.dictionaries(FIELDS, JSON, max_size=6)), max_size=12))
 def test_any_events_end_in_exactly_one_finished(raw: list[tuple[str, dict[str, Any]]]) -> None:
     events = assembled(*({"type": kind, **fields} for kind, fields in raw))
