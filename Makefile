@@ -31,7 +31,7 @@ shell: venv ## Django's shell against the running servers
 
 test: venv-dev ## the whole suite, with servers of its own (ARGS="tests/unit -k name")
 	@$(PYTHON) -I config/local/setup_system.py bubblewrap chromium
-	@$(VENV) -m pytest -n $(TEST_PROCESSES) $(ARGS)
+	@$(VENV) -m pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
 check: venv-dev ## style, types, import contracts, templates, scripts, deployment, migrations
 	@.ci/check

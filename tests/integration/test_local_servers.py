@@ -84,16 +84,23 @@ class Installation:
 
 
 @pytest.fixture(scope="module")
-def installation() -> Iterator[Installation]:
+def one_folder() -> Iterator[Installation]:
     folder = Path(tempfile.mkdtemp(prefix="parley-local-"))
     folder.chmod(0o711)
     made = Installation(folder / "data")
-    made.start()
     yield made
     if made.process and made.process.poll() is None:
         made.end()
     assert made.processes() == []
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def installation(one_folder: Installation) -> Installation:
+    """Running, whatever the test before has done to it."""
+    if one_folder.process is None or one_folder.process.poll() is not None:
+        one_folder.start()
+    return one_folder
 
 
 def soon(predicate: Callable[[], bool], seconds: float = 20) -> bool:
@@ -184,10 +191,15 @@ def test_redis_carries_messages_and_refuses_rather_than_forgets(installation: In
     client.close()
 
 
-def test_a_killed_postgresql_is_started_again_with_all_that_was_committed(installation: Installation) -> None:
+def keep_a_row(installation: Installation) -> None:
     with connect(installation, OWNER) as owner:
         owner.execute("CREATE TABLE IF NOT EXISTS kept (id int)")
+        owner.execute("TRUNCATE kept")
         owner.execute("INSERT INTO kept VALUES (1)")
+
+
+def test_a_killed_postgresql_is_started_again_with_all_that_was_committed(installation: Installation) -> None:
+    keep_a_row(installation)
     former = installation.postmaster()
     os.kill(former, signal.SIGKILL)
     assert soon(lambda: not psutil.pid_exists(former))
@@ -205,6 +217,7 @@ def test_a_killed_redis_is_started_again(installation: Installation) -> None:
 
 
 def test_nothing_outlives_a_killed_supervisor_and_the_next_start_is_fast(installation: Installation) -> None:
+    keep_a_row(installation)
     assert installation.end(signal.SIGKILL) == -signal.SIGKILL
     assert soon(lambda: not installation.processes())
     installation.start()
@@ -260,7 +273,6 @@ def test_servers_that_outlived_their_supervisor_are_found_and_ended(installation
     assert end_leftovers(installation.data) >= 2
     assert [process.wait(timeout=10) for process in outliving] == [0, 0]
     assert installation.processes() == []
-    installation.start()
 
 
 def test_a_stop_is_clean(installation: Installation) -> None:
