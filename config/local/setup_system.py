@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -29,8 +30,9 @@ def main(wanted: list[str]) -> None:
         problem = _install(missing)
         if problem:
             print(problem)
-            ATTEMPT.parent.mkdir(exist_ok=True)
-            ATTEMPT.touch()
+            with suppress(OSError):
+                ATTEMPT.parent.mkdir(exist_ok=True)
+                ATTEMPT.touch()
     for name in missing:
         if not _there(name):
             off = PACKAGES[name][1]
