@@ -167,12 +167,12 @@ def test_durations(text: str, seconds: float | None) -> None:
 
 
 def test_keys_stand_in_no_error() -> None:
-    body = error(
-        "invalid_api_key", f"Incorrect API key provided: {KEY}. Also Bearer other-secret-token, sk-ab****wxyz."
-    )
-    failure = failure_of_status(400, {}, json.dumps(body).encode(), secrets=(KEY,))
+    own = "c0ffee-of-a-server-with-keys-of-its-own"
+    words = f"Incorrect API key provided: {KEY} or {own}. Also Bearer other-secret-token, sk-ab****wxyz."
+    body = json.dumps(error("invalid_request", words)).encode()
+    failure = failure_of_status(400, {}, body, secrets=(own,))
     said = f"{failure.message} {failure.fault!r} {failure!r}"
-    for secret in (KEY, "other-secret-token", "sk-ab", "wxyz"):
+    for secret in (KEY, own, "other-secret-token", "sk-ab", "wxyz"):
         assert secret not in said
 
 
