@@ -16,7 +16,7 @@ from chat import events
 from chat.realtime.live import LiveTurn
 from chat.rendering.blocks import LONGEST_INTERVAL_MS, SHORTEST_INTERVAL_MS, BlockRenderer, due
 from chat.rendering.shapes import CitationView
-from chat.turns.recorder import citation_id
+from chat.turns.item_rows import citation_id
 
 Sink = Callable[[str], object]
 """Takes an encoded frame; must not block or raise."""

@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -19,15 +18,14 @@ from django.utils import timezone
 from chat.context.assembly import Assembled
 from chat.context.passages import NumberedPassage
 from chat.errors import LostTurnError, ProviderError, clean_reason
-from chat.models import AssistantVersion, Citation, Conversation, Item, Response, SentRequest, Turn
+from chat.models import AssistantVersion, Conversation, Response, SentRequest, Turn
 from chat.providers.base import Finished, Usage
-from chat.providers.items import output_text, refusal
 from chat.selectors.targets import ModelChoice
-from chat.turns.citations import verify
+from chat.turns.costs import cost_of
+from chat.turns.item_rows import append_items, without_nuls
 from chat.turns.job import Claimed
 from core import outbox
 from core.errors import ParleyError
-from core.models import EndpointModel
 
 # Work for after the turn (see `chat.tasks`). Conversations of a few turns need no summary.
 SUMMARISE = "chat.summarise"
@@ -123,7 +121,7 @@ def finish_response(
         turn = _owned(claimed)
         _close_response(attempt, finished, timings)
         if keep_items:
-            _save_items(turn, attempt, finished.output)
+            append_items(turn, attempt.response, finished.output, passages=attempt.passages)
 
 
 def fail_response(claimed: Claimed, attempt: Attempt, error: ProviderError) -> None:
@@ -164,86 +162,11 @@ def _close_response(attempt: Attempt, finished: Finished, timings: Timings) -> N
     )
 
 
-def cost_of(usage: Usage, model: EndpointModel) -> Decimal | None:
-    """Return US dollars, or None where the tokens or the prices are not known."""
-    if usage.input_tokens is None or usage.output_tokens is None:
-        return None
-    if model.input_price is None or model.output_price is None:
-        return None
-    cached = min(usage.cached_tokens or 0, usage.input_tokens)
-    cached_price = model.cached_input_price if model.cached_input_price is not None else model.input_price
-    total = (usage.input_tokens - cached) * model.input_price + cached * cached_price
-    return (total + usage.output_tokens * model.output_price) / 1_000_000
-
-
-def without_nuls(value: Any) -> Any:
-    """Return JSON data without U+0000, which PostgreSQL's text cannot hold, and which no answer needs."""
-    if isinstance(value, str):
-        return value.replace("\x00", "")
-    if isinstance(value, dict):
-        return {without_nuls(key): without_nuls(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nuls(entry) for entry in value]
-    return value
-
-
 def save_outputs(claimed: Claimed, outputs: Sequence[dict[str, Any]]) -> None:
     """Store the outputs of calls; each is the one output of its call."""
     with transaction.atomic():
         turn = _owned(claimed)
-        _insert(turn, None, outputs, passages=())
-
-
-def _save_items(turn: Turn, attempt: Attempt, items: Sequence[dict[str, Any]]) -> None:
-    _insert(turn, attempt.response, items, passages=attempt.passages)
-
-
-def _insert(
-    turn: Turn, response: uuid.UUID | None, items: Sequence[dict[str, Any]], *, passages: Sequence[NumberedPassage]
-) -> None:
-    """Append items to the turn, and the citations that their texts carry (one per passage and turn)."""
-    last = turn.items.aggregate(last=Max("position"))["last"]
-    position = 0 if last is None else last + 1
-    cited = set(Citation.objects.filter(item__turn=turn).values_list("number", flat=True))
-    for payload in map(without_nuls, items):
-        verified = verify(output_text([payload]) or refusal([payload]) or "", passages)
-        item = Item.objects.create(
-            conversation_id=turn.conversation_id,
-            turn=turn,
-            response_id=response,
-            position=position,
-            type=str(payload.get("type", ""))[:50],
-            role=str(payload.get("role", ""))[:10],
-            status=str(payload.get("status") or "")[:20],
-            call_id=str(payload.get("call_id") or "")[:200],
-            text=verified.text,
-            payload=payload,
-        )
-        position += 1
-        fresh = [citation for citation in verified.citations if citation.number not in cited]
-        cited.update(citation.number for citation in fresh)
-        Citation.objects.bulk_create(
-            Citation(
-                id=citation_id(turn.id, citation.number),
-                item=item,
-                number=citation.number,
-                position=citation.position,
-                revision_id=citation.passage.revision,
-                document_name=citation.passage.name,
-                page=citation.passage.page,
-                heading=citation.passage.heading,
-                start=citation.start,
-                end=citation.end,
-                quote=citation.quote,
-                support=citation.support,
-            )
-            for citation in fresh
-        )
-
-
-def citation_id(turn: uuid.UUID, number: int) -> uuid.UUID:
-    """Return the id that a turn's citation of passage `number` has, known before the citation is stored."""
-    return uuid.uuid5(turn, f"citation {number}")
+        append_items(turn, None, outputs, passages=())
 
 
 def finish_turn(claimed: Claimed, outcome: Outcome) -> None:
@@ -258,7 +181,7 @@ def finish_turn(claimed: Claimed, outcome: Outcome) -> None:
                 "status": "incomplete",
                 "content": [{"type": "output_text", "text": outcome.partial_text, "annotations": []}],
             }
-            _insert(turn, None, [payload], passages=outcome.passages)
+            append_items(turn, None, [payload], passages=outcome.passages)
         sums = turn.responses.aggregate(
             input=Sum("input_tokens"),
             cached=Sum("cached_tokens"),

@@ -9,7 +9,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from chat.models import Assistant, Citation, Conversation, Item, Turn
-from chat.turns.recorder import citation_id
+from chat.turns.item_rows import citation_id
 from core.models import User
 from retrieval.models import Document
 from tests import factories
