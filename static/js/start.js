@@ -5,9 +5,12 @@
 
 import "./elements/parley-copy.js";
 import "./elements/parley-turn.js";
+import "./elements/parley-pending.js";
 import "./elements/parley-thread.js";
 import "./elements/parley-composer.js";
 import "./elements/parley-citation-panel.js";
+import "./elements/parley-connection.js";
 import "./elements/parley-conversations.js";
 import "./elements/parley-documents.js";
+import "./elements/parley-welcome.js";
 import "./elements/parley-chat.js";

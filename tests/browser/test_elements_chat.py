@@ -47,7 +47,7 @@ async def test_a_message_goes_out_streams_and_ends_without_a_jump(stage: Stage) 
     await expect(shown).to_be_visible()
     await expect(page.get_by_role("textbox")).to_have_value("")
     await expect(page).to_have_url(f"{SITE}/c/{CONVERSATION}/")
-    await expect(page.locator("[data-welcome]")).to_have_count(0)
+    await expect(page.locator("parley-welcome")).to_have_count(0)
     topics = [sent["topic"] for sent in await stage.sent("subscribe", 2)]
     assert sorted(topics) == sorted({f"conversation:{CONVERSATION}", "feed"})
 

@@ -4,10 +4,10 @@
 /** The conversation on the page: brings socket, outbox, thread and composer together. */
 
 import { Delivery } from "../lib/delivery.js";
-import { announce, element, find, uuid } from "../lib/page.js";
-import { pendingTurn, showState } from "../lib/sending.js";
+import { announce, element, find, listen, uuid } from "../lib/page.js";
 import { RefusedError, tabSocket } from "../lib/socket.js";
 import { showDocument } from "../lib/upload.js";
+import { ParleyPending } from "./parley-pending.js";
 
 /** @typedef {import("../lib/socket.js").Frame} Frame */
 /** @typedef {import("./parley-turn.js").ParleyTurn} ParleyTurn */
@@ -17,7 +17,7 @@ class ParleyChat extends HTMLElement {
   #delivery = new Delivery(this.#socket, this.dataset.user ?? "");
 
   connectedCallback() {
-    this.#listen(this.#socket, {
+    listen(this.#socket, {
       "turn.created": (frame) => this.#created(frame),
       "turn.snapshot": (frame) => this.#turn(frame.turn)?.snapshot(frame),
       "turn.blocks": (frame) => this.#turn(frame.turn)?.blocks(frame),
@@ -25,37 +25,34 @@ class ParleyChat extends HTMLElement {
       "turn.final": (frame) => this.#final(frame),
       "document.changed": showDocument,
       "document.removed": showDocument,
-      state: (state) => this.#connection(state),
+      state: () => this.#delivery.flush(),
     });
-    this.#listen(this.#delivery, { message: (fares) => this.#fares(fares) });
-    this.#listen(this, {
+    listen(this.#delivery, {
+      message: ({ clientId, state, ...why }) => this.#pending(clientId)?.fares(state, why),
+    });
+    listen(this, {
       "parley:send": (message) => this.#send(message),
+      "parley:assistant": (id) => this.dataset.assistant = this.#composer.dataset.assistant = id,
+      "parley:starter": (text) => this.#composer.submit(text),
       "parley:files": () => this.#files(),
       "parley:stop": () => this.#stop(),
+      "parley:resend": (clientId) => this.#delivery.again(clientId),
+      "parley:take-back": (clientId) => this.#takeBack(clientId),
       "parley:retry": (wanted) => this.#retry(wanted),
       "parley:away": (away) => find(this, "[data-jump]").hidden = !away,
     });
-    this.addEventListener("click", (event) => this.#clicked(/** @type {Element} */ (event.target)));
-    this.addEventListener("change", (event) => this.#chosen(/** @type {HTMLInputElement} */ (event.target)));
+    find(this, "[data-jump]").addEventListener("click", () => this.#thread.follow());
     document.addEventListener("keydown", (event) => this.#key(event));
     for (const message of this.#delivery.outbox.all()) {
       if (message.conversation !== this.dataset.conversation) continue;
-      this.#show(pendingTurn(message));
-      if (message.refused) this.#fares({ clientId: message.client_id, state: "refused", ...message.refused });
+      this.#show(ParleyPending.of(message)).fares(
+        message.refused ? "refused" : "waiting",
+        message.refused ?? {},
+      );
     }
     if (!this.hasAttribute("data-new")) this.#socket.subscribe(this.#topic);
-    if (this.#socket.isOpen) this.#connection("open");
+    this.#delivery.flush();
     this.#settle();
-  }
-
-  /**
-   * @param {EventTarget} target
-   * @param {Record<string, (detail: any) => void>} handlers by the name of the event
-   */
-  #listen(target, handlers) {
-    for (const [name, handle] of Object.entries(handlers)) {
-      target.addEventListener(name, (event) => handle(/** @type {CustomEvent} */ (event).detail));
-    }
   }
 
   get #topic() {
@@ -72,6 +69,11 @@ class ParleyChat extends HTMLElement {
     return find(this, "parley-thread");
   }
 
+  /** @returns {any} where the conversation has not begun */
+  get #welcome() {
+    return this.querySelector("parley-welcome");
+  }
+
   /**
    * @param {string} id
    * @returns {ParleyTurn | null}
@@ -82,10 +84,10 @@ class ParleyChat extends HTMLElement {
 
   /**
    * @param {string} clientId
-   * @returns {HTMLElement | null}
+   * @returns {ParleyPending | null}
    */
   #pending(clientId) {
-    return this.querySelector(`parley-turn[data-client="${clientId}"]`);
+    return this.querySelector(`parley-pending[data-client="${clientId}"]`);
   }
 
   /** @returns {NodeListOf<ParleyTurn>} */
@@ -95,7 +97,9 @@ class ParleyChat extends HTMLElement {
 
   /** @param {{text: string, files: string[], chips: HTMLElement[]}} written */
   #send({ text, files, chips }) {
-    const last = /** @type {ParleyTurn | undefined} */ ([...this.querySelectorAll("parley-turn")].at(-1));
+    const turns =
+      /** @type {NodeListOf<HTMLElement>} */ (this.querySelectorAll("parley-turn, parley-pending"));
+    const last = [...turns].at(-1);
     /** @type {import("../lib/outbox.js").Message} */
     const message = {
       type: "turn.create",
@@ -107,33 +111,27 @@ class ParleyChat extends HTMLElement {
       parent: last?.dataset.turn ?? null,
       after: last?.dataset.client ?? null,
     };
-    this.#show(pendingTurn(message, chips));
+    this.#show(ParleyPending.of(message, chips)).fares(this.#socket.isOpen ? "sending" : "waiting");
     this.#thread.follow();
     this.#delivery.send(message);
   }
 
-  /** @param {HTMLElement} turn that waits to be stored */
-  #show(turn) {
-    this.querySelector("[data-welcome]")?.remove();
-    this.#thread.turns.append(turn);
-    if (!this.#socket.isOpen) showState(turn, "waiting");
-  }
-
-  /** @param {{clientId: string, state: any, message?: string, retryable?: boolean}} how a message of ours fares */
-  #fares({ clientId, state, ...why }) {
-    const turn = this.#pending(clientId);
-    if (turn) showState(turn, state, why);
+  /** @param {ParleyPending} pending */
+  #show(pending) {
+    this.#welcome?.remove();
+    this.#thread.turns.append(pending);
+    return pending;
   }
 
   /** @param {Frame} frame turn.created */
   #created(frame) {
     if (frame.conversation !== this.dataset.conversation) return;
     this.#arrive();
-    this.querySelector("[data-welcome]")?.remove();
+    this.#welcome?.remove();
     if (this.#turn(frame.turn)) return;
     const turn = element(frame.html);
     const shown = this.#pending(frame.client_id);
-    if (!shown) this.#branch(frame.parent);
+    if (!shown) this.#thread.branch(frame.parent);
     if (shown) shown.replaceWith(turn);
     else this.#thread.turns.append(turn);
     this.#settle();
@@ -143,9 +141,7 @@ class ParleyChat extends HTMLElement {
   #files() {
     if (!this.#composer.querySelector("[data-document]")) return;
     this.#arrive();
-    for (const input of this.querySelectorAll("[name=assistant]:not(:checked)")) {
-      input.setAttribute("disabled", "");
-    }
+    this.#welcome?.settle();
   }
 
   /** A stored conversation has an address and is watched. */
@@ -154,19 +150,6 @@ class ParleyChat extends HTMLElement {
     if (!this.hasAttribute("data-new")) return;
     this.removeAttribute("data-new");
     if (this.dataset.url) history.replaceState(null, "", this.dataset.url);
-  }
-
-  /**
-   * A turn that goes on from another place than the end takes the place of what followed there.
-   * @param {string | null} parent
-   */
-  #branch(parent) {
-    const stored = [
-      .../** @type {NodeListOf<ParleyTurn>} */ (this.querySelectorAll("parley-turn[data-turn]")),
-    ];
-    const index = parent ? stored.findIndex((turn) => turn.turnId === parent) : -1;
-    if (parent && index < 0) return;
-    for (const turn of stored.slice(index + 1)) turn.remove();
   }
 
   /** @param {Frame} frame turn.final */
@@ -197,45 +180,13 @@ class ParleyChat extends HTMLElement {
     }
   }
 
-  /** @param {string} state of the socket */
-  #connection(state) {
-    const strip = find(this, "[data-offline]");
-    strip.hidden = state === "open";
-    if (state === "open") this.#delivery.flush();
-    if (state === "signed-out") {
-      find(strip, "[data-offline-text]").textContent = this.dataset.textSignedOut ?? "";
-    }
-  }
-
-  /** @param {Element} target */
-  #clicked(target) {
-    const starter = target.closest("[data-starter]")?.getAttribute("data-starter");
-    const pending = /** @type {HTMLElement | null} */ (target.closest("parley-turn[data-client]"));
-    if (target.closest("[data-jump]")) this.#thread.follow();
-    else if (starter) this.#composer.submit(starter);
-    else if (pending && target.closest("[data-resend]")) this.#delivery.again(pending.dataset.client ?? "");
-    else if (pending && target.closest("[data-take-back]")) this.#takeBack(pending);
-  }
-
-  /** @param {HTMLElement} pending a message that was refused goes back to where it was written */
-  #takeBack(pending) {
-    const message = this.#delivery.takeBack(pending.dataset.client ?? "");
-    this.#composer.addChips(
-      /** @type {NodeListOf<HTMLElement>} */ (pending.querySelectorAll("[data-document]")),
-    );
-    pending.remove();
+  /** @param {string} clientId of a message that was refused: it goes back to where it was written */
+  #takeBack(clientId) {
+    const message = this.#delivery.takeBack(clientId);
+    const pending = this.#pending(clientId);
+    if (pending) this.#composer.addChips(pending.chips);
+    pending?.remove();
     if (message) this.#composer.fill(message.text);
-  }
-
-  /** @param {HTMLInputElement} input */
-  #chosen(input) {
-    if (input.name !== "assistant") return;
-    this.dataset.assistant = this.#composer.dataset.assistant = input.value;
-    for (
-      const starters of /** @type {NodeListOf<HTMLElement>} */ (this.querySelectorAll("[data-starters]"))
-    ) {
-      starters.hidden = starters.dataset.starters !== input.value;
-    }
   }
 
   /** @param {KeyboardEvent} event */

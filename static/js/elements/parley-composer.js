@@ -6,6 +6,7 @@
  * the message is in safe hands, and a draft of it for this tab.
  */
 
+import { acceptDrops } from "../lib/drops.js";
 import { find } from "../lib/page.js";
 import { documentAction, uploadInto } from "../lib/upload.js";
 
@@ -32,7 +33,7 @@ export class ParleyComposer extends HTMLElement {
     });
     find(this, "[data-stop]").addEventListener("click", () => this.#stop());
     this.#files.addEventListener("click", (event) => this.#fileClicked(event));
-    this.#acceptDrops();
+    acceptDrops(find(this, "[data-veil]"), (files) => this.addFiles(files));
     if (!text.value) text.value = sessionStorage.getItem(this.#draftKey) ?? "";
     this.#typed();
   }
@@ -182,26 +183,6 @@ export class ParleyComposer extends HTMLElement {
       /** @type {Element} */ (event.target).closest("[data-document-action]")
     );
     if (button) this.showError(await documentAction(button));
-  }
-
-  /** Files may be dropped anywhere on the page. */
-  #acceptDrops() {
-    const veil = find(this, "[data-veil]");
-    const carriesFiles = (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes("Files");
-    addEventListener("dragover", (event) => {
-      if (!carriesFiles(event)) return;
-      event.preventDefault();
-      veil.hidden = false;
-    });
-    addEventListener("dragleave", (event) => {
-      if (!event.relatedTarget) veil.hidden = true;
-    });
-    addEventListener("drop", (event) => {
-      veil.hidden = true;
-      if (!carriesFiles(event)) return;
-      event.preventDefault();
-      this.addFiles(event.dataTransfer?.files ?? []);
-    });
   }
 }
 

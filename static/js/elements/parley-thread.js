@@ -44,6 +44,19 @@ export class ParleyThread extends HTMLElement {
     this.#settle();
   }
 
+  /**
+   * Makes room for a turn that goes on from another place than the end: what followed there goes.
+   * @param {string | null} parent
+   */
+  branch(parent) {
+    const stored = [
+      .../** @type {NodeListOf<HTMLElement>} */ (this.querySelectorAll("parley-turn[data-turn]")),
+    ];
+    const index = parent ? stored.findIndex((turn) => turn.dataset.turn === parent) : -1;
+    if (parent && index < 0) return;
+    for (const turn of stored.slice(index + 1)) turn.remove();
+  }
+
   get #distance() {
     return this.scrollHeight - this.clientHeight - this.scrollTop;
   }

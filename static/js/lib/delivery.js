@@ -49,7 +49,13 @@ export class Delivery extends EventTarget {
    */
   takeBack(clientId) {
     const message = this.outbox.get(clientId);
+    if (!message) return null;
     this.outbox.remove(clientId);
+    // what was to follow it follows what it was to follow
+    for (const kept of this.outbox.all()) {
+      if (kept.after === clientId) this.outbox.put({ ...kept, after: message.after, parent: message.parent });
+    }
+    this.flush();
     return message;
   }
 

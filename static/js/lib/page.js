@@ -90,3 +90,14 @@ export function showCopied(button) {
   announce(button.dataset.copied ?? "");
   setTimeout(() => use.setAttribute("href", before), 1600);
 }
+
+/**
+ * Hands the details of events to functions.
+ * @param {EventTarget} target
+ * @param {Record<string, (detail: any) => void>} handlers by the name of the event
+ */
+export function listen(target, handlers) {
+  for (const [name, handle] of Object.entries(handlers)) {
+    target.addEventListener(name, (event) => handle(/** @type {CustomEvent} */ (event).detail));
+  }
+}
