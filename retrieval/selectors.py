@@ -36,17 +36,6 @@ class DocumentView:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class StoreView:
-    """A vector store in the list of the library."""
-
-    id: uuid.UUID
-    name: str
-    description: str
-    url: str
-    document_count: int
-
-
 def document_view(document: Document) -> DocumentView:
     """Return what a template shows of `document`, whose file should be loaded with it."""
     label = document.get_state_display()
@@ -67,14 +56,10 @@ def document_view(document: Document) -> DocumentView:
     )
 
 
-def library_stores(user: User) -> list[StoreView]:
-    """The stores of the library that `user` may read, by name."""
-    stores = VectorStore.objects.visible_to(user).filter(kind=VectorStore.Kind.LIBRARY)
-    live = Count("documents", filter=Q(documents__life=Document.Life.LIVE))
-    return [
-        StoreView(store.pk, store.name, store.description, store.get_absolute_url(), store.document_count)
-        for store in stores.annotate(document_count=live)
-    ]
+def library_stores(user: User) -> "QuerySet[VectorStore]":
+    """The stores of the library that `user` may read, by name, each with its `document_count`."""
+    stores: QuerySet[VectorStore] = VectorStore.objects.visible_to(user).filter(kind=VectorStore.Kind.LIBRARY)
+    return stores.annotate(document_count=Count("documents", filter=Q(documents__life=Document.Life.LIVE)))
 
 
 def get_store(user: User, store_id: uuid.UUID, role: Role = Role.READER) -> VectorStore:

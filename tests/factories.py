@@ -127,8 +127,8 @@ def document(in_store: VectorStore, *, text: str = "", name: str = "", **fields:
     content = text.encode()
     values = {"uploaded_by": in_store.owner, **fields}
     state = values.pop("state", Document.State.QUEUED)
-    failure = {"error_code": "corrupt_file", "error_message": "This file is damaged.", "error_retryable": False}
-    failure = {field: values.pop(field, default) for field, default in failure.items()}
+    defaults = {"error_code": "corrupt_file", "error_message": "This file is damaged.", "error_retryable": False}
+    failure = {field: values.pop(field, default) for field, default in defaults.items()}
     made = Document.objects.create(
         store=in_store,
         file=file(content, owner=in_store.owner),
@@ -140,8 +140,8 @@ def document(in_store: VectorStore, *, text: str = "", name: str = "", **fields:
         made.revision = Revision.objects.create(document=made, text=text, extractor="test")
         made.ready_at = timezone.now()
     if state == Document.State.FAILED:
-        made.error_code, made.error_message = failure["error_code"], failure["error_message"]
-        made.error_retryable = failure["error_retryable"]
+        for field, value in failure.items():
+            setattr(made, field, value)
     made.state = state
     made.save()
     return made

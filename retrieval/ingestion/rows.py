@@ -10,11 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from django.db import connection
+from django.db.models import Count, F
 from pgvector import SparseVector
 
 from retrieval.chunking import Piece
 from retrieval.embeddings import Vectors
-from retrieval.models import Chunk, ChunkWeights, Document, Revision, VectorStore
+from retrieval.models import Chunk, ChunkWeights, Document, Revision, StoreLanguage, VectorStore
 from retrieval.models.chunks import TERM_SPACE
 
 _COPY_CHUNKS = """
@@ -22,7 +23,7 @@ COPY retrieval_chunk (store_id, document_id, revision_id, position, start, "end"
     tokens, text) FROM STDIN
 """
 _COPY_VECTORS = "COPY retrieval_chunkembedding (chunk_id, store_id, model_id, embedding) FROM STDIN (FORMAT BINARY)"
-_COPY_WEIGHTS = "COPY retrieval_chunkweights (chunk_id, store_id, weights) FROM STDIN (FORMAT BINARY)"
+_COPY_WEIGHTS = "COPY retrieval_chunkweights (chunk_id, store_id, language, weights) FROM STDIN (FORMAT BINARY)"
 
 # Ordered, so that two transactions never wait for each other's rows crosswise.
 _ADD = """
@@ -34,6 +35,10 @@ _SUBTRACT = """
 UPDATE retrieval_termfrequency AS known SET chunks = known.chunks - removed.chunks
 FROM unnest(%s::bigint[], %s::int[]) AS removed (term, chunks)
 WHERE known.store_id = %s AND known.term = removed.term
+"""
+_ADD_LANGUAGE = """
+INSERT INTO retrieval_storelanguage AS known (store_id, language, chunks) VALUES (%s, %s, %s)
+ON CONFLICT (store_id, language) DO UPDATE SET chunks = known.chunks + excluded.chunks
 """
 _FORGET = "DELETE FROM retrieval_termfrequency WHERE store_id = %s AND chunks = 0 AND term = ANY(%s::bigint[])"
 
@@ -76,23 +81,28 @@ def add_vectors(chunks: Sequence[int], store: uuid.UUID, model: uuid.UUID, vecto
             copy.write_row((chunk, store, model, head + row.tobytes()))
 
 
-def add_weights(chunks: Sequence[int], store: uuid.UUID, weights: Sequence[Weights]) -> None:
-    """Write the lexical weights of each chunk and count its terms."""
+def add_weights(chunks: Sequence[int], store: uuid.UUID, weights: Sequence[Weights], language: str) -> None:
+    """Write the lexical weights of each chunk, all in one language, and count chunks and terms."""
     with connection.cursor() as cursor:
         with cursor.copy(_COPY_WEIGHTS) as copy:
-            copy.set_types(["int8", "uuid", "bytea"])
+            copy.set_types(["int8", "uuid", "text", "bytea"])
             for chunk, terms in zip(chunks, weights, strict=True):
-                copy.write_row((chunk, store, SparseVector(dict(terms), TERM_SPACE).to_binary()))
+                copy.write_row((chunk, store, language, SparseVector(dict(terms), TERM_SPACE).to_binary()))
         cursor.execute(_ADD, [store, *_columns(weights)])
+        cursor.execute(_ADD_LANGUAGE, [store, language, len(chunks)])
 
 
 def remove_chunks(document: Document) -> None:
-    """Remove a document's chunks, their vectors and weights, and uncount their terms."""
-    stored = ChunkWeights.objects.filter(chunk__document=document).values_list("weights", flat=True)
-    terms, counts = _columns(vector.indices() for vector in stored.iterator())
+    """Remove a document's chunks, their vectors and weights, and uncount chunks and terms."""
+    store, stored = document.store_id, ChunkWeights.objects.filter(chunk__document=document)
+    terms, counts = _columns(vector.indices() for vector in stored.values_list("weights", flat=True).iterator())
+    languages = stored.order_by().values_list("language").annotate(Count("chunk"))
+    for language, chunks in languages:
+        StoreLanguage.objects.filter(store=store, language=language).update(chunks=F("chunks") - chunks)
+    StoreLanguage.objects.filter(store=store, chunks=0).delete()
     with connection.cursor() as cursor:
-        cursor.execute(_SUBTRACT, [terms, counts, document.store_id])
-        cursor.execute(_FORGET, [document.store_id, terms])
+        cursor.execute(_SUBTRACT, [terms, counts, store])
+        cursor.execute(_FORGET, [store, terms])
         for statement in _DELETE:
             cursor.execute(statement, [document.pk])
 

@@ -32,7 +32,7 @@ def swap_in(job: Job, revision: Revision, pieces: Sequence[Piece], vectors: Vect
         remove_chunks(document)
         chunks = add_chunks(document, revision, pieces)
         add_vectors(chunks, store.pk, store.embedding_model_id, vectors)
-        add_weights(chunks, store.pk, weights)
+        add_weights(chunks, store.pk, weights, language)
         job.write(
             state=State.READY,
             revision=revision,

@@ -1,6 +1,6 @@
 """Files, vector stores, documents and what search reads."""
 
-from retrieval.models.chunks import Chunk, ChunkEmbedding, ChunkWeights, TermFrequency
+from retrieval.models.chunks import Chunk, ChunkEmbedding, ChunkWeights, StoreLanguage, TermFrequency
 from retrieval.models.documents import Document, Revision
 from retrieval.models.files import File
 from retrieval.models.stores import VectorStore
@@ -12,6 +12,7 @@ __all__ = [
     "Document",
     "File",
     "Revision",
+    "StoreLanguage",
     "TermFrequency",
     "VectorStore",
 ]

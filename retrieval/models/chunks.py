@@ -68,10 +68,14 @@ class ChunkEmbedding(models.Model):
 
 
 class ChunkWeights(models.Model):
-    """The BM25 weights of a chunk's terms, without idf: that is applied at query time, so rows stay valid."""
+    """The BM25 weights of a chunk's terms, without idf: that is applied at query time, so rows stay valid.
+
+    `language` is the one whose stems they are of; a question is compared by its stems in the same language.
+    """
 
     chunk = models.OneToOneField(Chunk, primary_key=True, on_delete=models.CASCADE, related_name="weights")
     store = models.ForeignKey(VectorStore, on_delete=models.CASCADE, related_name="+")
+    language = models.CharField(max_length=20, blank=True, default="")
     weights = SparseVectorField(dimensions=TERM_SPACE)
 
     class Meta:
@@ -80,6 +84,21 @@ class ChunkWeights(models.Model):
 
     def __str__(self) -> str:
         return f"weights of chunk {self.pk}"
+
+
+class StoreLanguage(models.Model):
+    """How many of a store's chunks are indexed in a language: known without counting them."""
+
+    id = models.BigAutoField(primary_key=True)
+    store = models.ForeignKey(VectorStore, on_delete=models.CASCADE, related_name="languages")
+    language = models.CharField(max_length=20, blank=True, default="")
+    chunks = models.PositiveIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["store", "language"], name="store_language_once")]
+
+    def __str__(self) -> str:
+        return f"{self.language or 'unknown'}: {self.chunks}"
 
 
 class TermFrequency(models.Model):

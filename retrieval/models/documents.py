@@ -107,6 +107,8 @@ class Document(models.Model):
             models.Index(
                 fields=["state"], condition=~Q(state__in=["ready", "failed"]), name="document_unfinished"
             ),
+            # the few that search leaves out until their chunks are gone
+            models.Index(fields=["store"], condition=~Q(life="live"), name="document_leaving"),
         ]
 
     def __str__(self) -> str:

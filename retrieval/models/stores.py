@@ -52,9 +52,10 @@ class VectorStore(models.Model):
     )
     chunk_overlap = models.PositiveIntegerField(default=28, help_text="Tokens shared by neighbouring chunks.")
     dense_share = models.FloatField(
-        default=0.5,
+        null=True,
+        blank=True,
         validators=[MinValueValidator(0), MaxValueValidator(1)],
-        help_text="Weight of meaning against words: 0 is words only, 1 is meaning only.",
+        help_text="Weight of meaning against words: 0 is words only, 1 is meaning only. Empty: what suits the model.",
     )
     expires_at = models.DateTimeField(null=True, blank=True)
     grants = GenericRelation(Grant)

@@ -27,6 +27,7 @@ class Hit:
     page_end: int | None
     heading: str
     text: str
+    store_id: uuid.UUID
     score: float
     dense_score: float
     lexical_score: float

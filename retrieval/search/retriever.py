@@ -26,9 +26,10 @@ async def retrieve(query: Query, *, scope: QuerySet[VectorStore], limit: int) ->
 
     A chunk's score is α·cos + (1−α)·share. cos is the cosine of its vector with the question's (the weighted sum of
     `query.dense`). share is how much of `query.lexical` it covers: its BM25 score divided by Σ qtf·idf, the score of a
-    chunk that covered everything; so both lie between 0 and 1 and can be added. α is the store's `dense_share`. idf is
-    that of the whole scope. Chunks that neither share a word with the question nor come near it in meaning are not
-    returned, so the answer may be empty. Chunks that follow each other in a document are joined into one passage.
+    chunk that covered everything; so both lie between 0 and 1 and can be added. α is the store's `dense_share`, or
+    what suits its embedding model; idf is that of the whole scope. Chunks that neither share telling words with the
+    question nor come near it in meaning are left out, so there may be no answer. Chunks that follow each other in a
+    document are joined into one passage.
 
     `scope` becomes a part of the statement's WHERE: whoever calls passes what the person may search
     (`VectorStore.objects.visible_to(user)` or an assistant's stores). Only documents in use that have been indexed
@@ -57,8 +58,8 @@ def _embedder(model: EndpointModel) -> Embedder:
 def _search(query: Query, scope: QuerySet[VectorStore], limit: int, found: Survey, vectors: Vectors) -> list[Passage]:
     hits: list[Hit] = []
     words = question_words(query.lexical, found.languages, scope, found.total)
-    for model in found.models:
-        hits += find(Question(vectors[model], words), scope, model, limit)
+    for key, model in found.models.items():
+        hits += find(Question(vectors[key], words), scope, model, limit)
     best = runs(sorted(hits, key=lambda hit: -hit.score)[:limit])
     between = texts_between(gaps(best))
     return [passage(run, between) for run in best]

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from django.db.models import QuerySet, Sum
 
 from core.models import EndpointModel
-from retrieval.models import Document, TermFrequency, VectorStore
+from retrieval.models import StoreLanguage, TermFrequency, VectorStore
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """How many chunks are in scope for each embedding model, and the languages of their documents."""
+    """How many chunks are in scope for each embedding model, and the languages they are indexed in."""
 
     chunks: dict[uuid.UUID, int]
     languages: frozenset[str]
@@ -25,8 +25,8 @@ class Survey:
 
 def survey(scope: QuerySet[VectorStore]) -> Survey:
     """Count what is in scope. Documents that are being deleted count until their chunks are gone, as do their words."""
-    indexed = Document.objects.filter(store__in=scope.order_by(), chunk_count__gt=0)
-    rows = indexed.order_by().values_list("store__embedding_model", "language").annotate(Sum("chunk_count"))
+    indexed = StoreLanguage.objects.filter(store__in=scope.order_by())
+    rows = indexed.values_list("store__embedding_model", "language").annotate(Sum("chunks"))
     chunks: dict[uuid.UUID, int] = {}
     languages = set()
     for model, language, count in rows:

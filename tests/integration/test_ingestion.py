@@ -27,6 +27,7 @@ from retrieval.models import (
     Document,
     File,
     Revision,
+    StoreLanguage,
     TermFrequency,
     VectorStore,
 )
@@ -90,6 +91,15 @@ def assert_whole(document: Document) -> None:
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-3)
     assert ChunkWeights.objects.filter(chunk__in=chunks).count() == len(chunks)
     assert frequencies(document.store) == counted(document.store)
+    assert languages(document.store) == dict(Counter(language for language, _ in indexed(document.store)))
+
+
+def indexed(store: VectorStore) -> list[tuple[str, int]]:
+    return list(ChunkWeights.objects.filter(store=store).values_list("language", "pk"))
+
+
+def languages(store: VectorStore) -> dict[str, int]:
+    return dict(StoreLanguage.objects.filter(store=store).values_list("language", "chunks"))
 
 
 @pytest.mark.parametrize(
@@ -290,6 +300,7 @@ class TestDeletion:
         services.delete_document(user=store.owner, document_id=document.pk)
         work()
         assert not TermFrequency.objects.exists()
+        assert not StoreLanguage.objects.exists()
 
     def test_a_file_that_another_document_has_stays(self) -> None:
         owner = factories.user()

@@ -24,6 +24,7 @@ def hit(text: str, position: int, start: int, end: int, *, score: float = 0.5, r
         page_end=position + 1,
         heading=f"heading {position}",
         text=text[start:end],
+        store_id=DOCUMENT,
         score=score,
         dense_score=score / 2,
         lexical_score=score / 4,
