@@ -34,6 +34,7 @@ NO_QUESTION = "There is no question to look up, and no model is configured that 
 _PASSAGES_BLOCK = re.compile(r"<passages>.*?</passages>", re.DOTALL)
 _WORDS = re.compile(r"\S+\s*|\s+")
 _SPECIAL = re.compile(r"([\\`*_\[\]<>$~|])")
+_CODE = re.compile(r"(?<!`)(`[^`]+`)(?!`)")
 _LINE_START = re.compile(r"^(#{1,6}(?=\s)|[-+](?=\s)|\d+(?=[.)]\s))")
 _WORDS_PER_DELTA = 3
 
@@ -91,8 +92,10 @@ def _input_text(item: Mapping[str, Any]) -> str:
 
 
 def _block(quote: Quote) -> str:
-    """One block quote. Marks of Markdown and citation-like brackets in the text are shown as they stand in it."""
-    literal = _LINE_START.sub(r"\\\1", _SPECIAL.sub(r"\\\1", quote.text))
+    """One block quote. Marks of Markdown and citation-like brackets are shown as they stand, but for code."""
+    pieces = _CODE.split(quote.text)
+    literal = "".join(piece if place % 2 else _SPECIAL.sub(r"\\\1", piece) for place, piece in enumerate(pieces))
+    literal = _LINE_START.sub(r"\\\1", literal)
     return f"> {literal} [{quote.passage.number}]"
 
 

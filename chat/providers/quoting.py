@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from chat.providers.base import Passage
+from chat.providers.marks import unmarked
 
 SENTENCES_PER_QUOTE = 2
 LONGEST_QUOTE = 600
@@ -100,7 +101,7 @@ def _stem(word: str) -> str:
 
 
 def _sentences(text: str) -> list[_Sentence]:
-    return [_Sentence(sentence, content_words(sentence)) for sentence in split_sentences(text)]
+    return [_Sentence(sentence, content_words(sentence)) for sentence in split_sentences(unmarked(text))]
 
 
 def _quote(passage: Passage, sentences: list[_Sentence], weights: dict[str, float]) -> Quote | None:

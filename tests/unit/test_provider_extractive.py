@@ -19,6 +19,7 @@ from chat.providers.base import (
     output_text,
 )
 from chat.providers.extractive import LEAD_IN, NO_QUESTION, NOTHING_FOUND, ExtractiveProvider, answer
+from chat.providers.marks import unmarked
 from chat.providers.quoting import best_quotes, content_words, split_sentences
 
 TARGET = Target(base_url="", api_key="", model="extractive", provider="extractive")
@@ -92,10 +93,16 @@ def test_without_a_question_it_says_so() -> None:
 
 
 def test_marks_in_a_passage_are_quoted_as_text() -> None:
-    text = answer("rent?", (Passage(4, "# The rent* is [9] <b>due</b> on_time.", "a.md"),), limit=3)
+    text = answer("rent?", (Passage(4, "The rent* is [9] <b>due</b> on_time; see `a[1]`.", "a.md"),), limit=3)
     quoted = text.split("\n\n")[1]
-    assert quoted == r"> \# The rent\* is \[9\] \<b\>due\</b\> on\_time. [4]"
-    assert re.findall(r"(?<!\\)\[\d+\]", text) == ["[4]"]
+    assert quoted == r"> The rent\* is \[9\] \<b\>due\</b\> on\_time; see `a[1]`. [4]"
+    assert re.findall(r"(?<![\\a])\[\d+\]", text) == ["[4]"]
+
+
+def test_marks_of_markdown_are_not_quoted() -> None:
+    text = "## Rent\n\n- The **rent** is due on [Friday](https://example.org).\n\n| rent | 900 € |\n|---|---|\n```sh\n"
+    assert unmarked(text).split() == "The rent is due on Friday. rent – 900 €".split()
+    assert answer("rent?", (Passage(1, "# Rent\n\nIt is due.", "a.md"),), limit=3).count(">") == 0
 
 
 def test_at_most_three_passages_are_quoted() -> None:
@@ -130,7 +137,7 @@ async def test_deltas_come_at_the_pace_that_is_set() -> None:
 def test_every_quote_is_made_of_whole_sentences_of_its_passage(question: str, texts: list[str]) -> None:
     passages = tuple(Passage(number, text, "x") for number, text in enumerate(texts, 1))
     for quote in best_quotes(question, passages, limit=3):
-        sentences = split_sentences(quote.passage.text)
+        sentences = split_sentences(unmarked(quote.passage.text))
         assert quote.passage in passages
         assert quote.text in {
             " ".join(pair) for first in sentences for pair in [(first,), *((first, other) for other in sentences)]
