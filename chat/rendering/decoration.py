@@ -31,6 +31,8 @@ _PIECE = re.compile(
     """.replace("OPEN", OPEN_BRACKET),
     re.VERBOSE | re.DOTALL,
 )
+# most blocks are plain paragraphs and lists, which this finds out in a tenth of the time
+_UNDRESSED = re.compile(f"<(?:pre|img|input|table|t[hd] style|h[1-6]|span|blockquote class)|://|{OPEN_BRACKET}")
 _IMAGE_IN_LINK = re.compile(r'<img src="[^"]*" alt="([^"]*)"[^>]*>')
 # an address in a sentence does not own the sentence's punctuation
 _NOT_AT_THE_END = ".,:;!?'*_~]"
@@ -39,6 +41,8 @@ _QUOTED = re.compile("&(?:lt|gt|quot|#39);")
 
 def decorate(html: str, *, open_code: bool = False) -> str:
     """`html` with its parts dressed. `open_code`: the text ends inside a code block, which is not highlighted yet."""
+    if not _UNDRESSED.search(html):
+        return html
     last_code = html.rfind("<pre>") if open_code else -1
     dressed = _PIECE.sub(lambda piece: _dress(piece, last_code), html)
     return dressed.replace(OPEN_BRACKET, "[")

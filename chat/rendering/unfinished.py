@@ -21,6 +21,7 @@ _TOKEN = re.compile(r"\\[(\[]|\\.|`+|\$\$?|\[|【|\*+|_+|~~|<", re.DOTALL)
 _DANGLING = re.compile(r"(?:\\|&#?\w{0,31}|<[A-Za-z][^\s<>]{0,200}|!)$")
 _NUMBERS = re.compile(r"\s*\d{1,4}(?:\s*[,;]\s*\d{1,4})*\s*")
 
+_LONGEST_DANGLING = 210
 _LONGEST_LINK = 600
 _LONGEST_FORMULA = 2000
 _LONGEST_INLINE_FORMULA = 160
@@ -87,10 +88,11 @@ def _hold_table_head(text: str) -> str:
 
 def _inline_start(text: str) -> int:
     """Where the paragraph, item, heading or cell begins in which `text` ends."""
-    paragraph = max((match.end() for match in _BLANK_LINE.finditer(text)), default=0)
-    if text.count("$$", paragraph) % 2 or text.rfind("\\[", paragraph) > text.rfind("\\]", paragraph):
-        # lines of a formula look like list items and headings
-        return paragraph
+    if "$$" in text or "\\[" in text:
+        paragraph = max((match.end() for match in _BLANK_LINE.finditer(text)), default=0)
+        if text.count("$$", paragraph) % 2 or text.rfind("\\[", paragraph) > text.rfind("\\]", paragraph):
+            # lines of a formula look like list items and headings
+            return paragraph
     start = 0
     end = len(text)
     while end > 0:
@@ -109,7 +111,8 @@ def _inline_start(text: str) -> int:
 
 
 def _settle_inline(text: str) -> str:
-    text = _DANGLING.sub("", text)
+    if dangling := _DANGLING.search(text, max(0, len(text) - _LONGEST_DANGLING)):
+        text = text[: dangling.start()]
     scan = _Scan(text)
     scan.run()
     kept = scan.text.rstrip()
