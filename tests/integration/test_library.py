@@ -441,8 +441,12 @@ class TestAdmin:
         staff.user_permissions.set(Permission.objects.filter(codename__in=["view_document", "change_document"]))
         document = factories.document(store, state="failed")
         page = reverse("admin:retrieval_document_changelist")
-        said = as_(staff).post(page, {"action": "remove", "_selected_action": [str(document.pk)]}, follow=True)
-        assert "There is no such document." in said.content.decode()
+        remove = {"action": "remove", "_selected_action": [str(document.pk)]}
+        as_(staff).post(page, remove, follow=True)
+        assert Document.objects.get().life == "live"
+        factories.grant(store, staff, Role.READER)
+        said = as_(staff).post(page, remove, follow=True)
+        assert "but not change it" in said.content.decode()
         assert Document.objects.get().life == "live"
 
 

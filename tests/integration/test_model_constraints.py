@@ -35,6 +35,7 @@ from retrieval.models import (
     Document,
     File,
     Revision,
+    StoreLanguage,
     TermFrequency,
     VectorStore,
 )
@@ -248,6 +249,9 @@ CASES: dict[str, list[Case]] = {
             ),
             lambda row: twin(row),
         )
+    ],
+    "store_language_once": [
+        (lambda: StoreLanguage.objects.create(store=factories.store(), language="de", chunks=1), lambda row: twin(row))
     ],
     "term_frequency_once": [
         (lambda: TermFrequency.objects.create(store=factories.store(), term=7, chunks=1), lambda row: twin(row))
