@@ -55,23 +55,21 @@ def live(ident: uuid.UUID, question: str) -> str:
     return turn_html(ident, question, status="in_progress", is_live=True)
 
 
-def page_html(turns: list[TurnView], *, is_new: bool) -> HttpResponse:
-    """The chat page with the policy that the site sends."""
+def chat_page(turns: list[TurnView], *, is_new: bool, older_url: str | None) -> Callable[[HttpRequest], HttpResponse]:
+    """A view of the chat page that needs no rows."""
     card = AssistantCard(uuid.UUID(int=9), "Harbour guide", "Knows the rules.", ("Which ships?",), "moss")
 
     def view(request: HttpRequest) -> HttpResponse:
         context = {
             "assistants": [card] if is_new else [], "assistant": card, "conversation_id": CONVERSATION,
             "conversation_url": f"/c/{CONVERSATION}/", "conversation_title": "" if is_new else "Talk", "is_new": is_new,
-            "turns": turns, "older_url": None, "entries": [], "more_entries_url": None, "documents": [],
+            "turns": turns, "older_url": older_url, "entries": [], "more_entries_url": None, "documents": [],
             "limits": {"message_chars": 200, "upload_bytes": 1000, "files": 3}, "provider_notice": "",
             "upload_url": "/upload/", "user": SimpleNamespace(pk=1, email="ada@example.org", is_staff=False),
         }  # fmt: skip
         return render(request, "chat/page.html", context)
 
-    response = CSPMiddleware(view)(RequestFactory().get("/"))
-    assert isinstance(response, HttpResponse)
-    return response
+    return view
 
 
 @dataclass
@@ -113,16 +111,22 @@ class Stage:
             await asyncio.sleep(0.02)
         raise AssertionError(f"{count} × {kind} did not come: {self.frames}")
 
-    async def open(self, *turns: TurnView, is_new: bool = False) -> Page:
-        response = page_html(list(turns), is_new=is_new)
-        headers = {name: value for name, value in response.items() if name == "Content-Security-Policy"}
+    async def open(self, *turns: TurnView, is_new: bool = False, older_url: str | None = None) -> Page:
+        view = chat_page(list(turns), is_new=is_new, older_url=older_url)
+        return await self.show(view, "/" if is_new else f"/c/{CONVERSATION}/")
+
+    async def show(self, view: Callable[[HttpRequest], HttpResponse], path: str) -> Page:
+        """The page of `view`, with the policy that the site sends, at every address that a test may lead it to."""
+        response = CSPMiddleware(view)(RequestFactory().get(path))
+        assert isinstance(response, HttpResponse)
+        headers = {"Content-Security-Policy": response.headers["Content-Security-Policy"]}
         body = response.content
 
         async def serve(route: Route) -> None:
             await route.fulfill(body=body, content_type="text/html; charset=utf-8", headers=headers)
 
-        await self.page.route(re.compile(rf"^{SITE}/(c/.*)?$"), serve)
-        await self.page.goto(f"{SITE}/" if is_new else f"{SITE}/c/{CONVERSATION}/")
+        await self.page.route(re.compile(rf"^{SITE}/(c/.*|library/.*)?$"), serve)
+        await self.page.goto(SITE + path)
         await self.sent("subscribe")
         return self.page
 
