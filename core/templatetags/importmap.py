@@ -10,7 +10,6 @@ from pathlib import Path
 
 from django import template
 from django.conf import settings
-from django.contrib.staticfiles.storage import staticfiles_storage
 from django.template import Context
 from django.templatetags.static import static
 from django.utils.html import format_html, format_html_join
@@ -42,7 +41,7 @@ def importmap(context: Context, *entries: str) -> SafeString:
 
 def _modules() -> dict[str, str]:
     """Each module's plain address and the address that the storage gives it."""
-    prefix = str(staticfiles_storage.base_url)
+    prefix = settings.STATIC_URL
     names = sorted(
         path.relative_to(folder).as_posix() for folder in _folders() for path in (folder / ROOT).rglob("*.js")
     )
