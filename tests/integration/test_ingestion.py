@@ -1,22 +1,17 @@
 """From upload to ready: every stage on real files, in a real database, with failures that end in a sentence."""
 
-import io
-import time
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from pathlib import Path
 
 import numpy as np
 import pytest
 from django.core.files.storage import default_storage
-from django.db import connection, connections
+from django.db import connection
 from django.db.models import F
 from django.utils import timezone
 
 import retrieval.tasks  # noqa: F401  (registers the handlers, as a worker does)
 from core import outbox
-from core.models import EndpointModel, Work
+from core.models import Work
 from core.outbox import LostClaimError
 from retrieval import ingestion, services
 from retrieval.embeddings import embedder_for
@@ -33,73 +28,9 @@ from retrieval.models import (
 )
 from retrieval.selectors import embedding_target
 from tests import factories
-from tests.responses_server import ResponsesServer
+from tests.ingesting import FILES, assert_whole, frequencies, put, put_file, work
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-# An answer that asks for more patience than one attempt has.
-AWAY = {"status": 503, "headers": {"retry-after": "60"}, "endpoint": "embeddings"}
-FILES = Path(__file__).parents[1] / "files"
-
-
-def put(store: VectorStore, content: bytes, name: str) -> Document:
-    assert store.owner
-    return services.upload(user=store.owner, store=store, name=name, content=io.BytesIO(content)).document
-
-
-def put_file(store: VectorStore, name: str) -> Document:
-    return put(store, (FILES / name).read_bytes(), name)
-
-
-def work() -> None:
-    """Do what is due, and what waits for a later try as if that had come."""
-    while outbox.run_one():
-        pass
-
-
-def let_time_pass() -> None:
-    Work.objects.filter(state="waiting").update(run_after=timezone.now())
-
-
-def counted(store: VectorStore) -> dict[int, int]:
-    """How many chunks have each term, counted afresh from the stored weights."""
-    weights = ChunkWeights.objects.filter(store=store).values_list("weights", flat=True)
-    return dict(Counter(term for vector in weights for term in vector.indices()))
-
-
-def frequencies(store: VectorStore) -> dict[int, int]:
-    return dict(TermFrequency.objects.filter(store=store).values_list("term", "chunks"))
-
-
-def assert_whole(document: Document) -> None:
-    """Everything about a ready document fits together."""
-    document.refresh_from_db()
-    assert (document.state, document.error_code, document.error_message) == ("ready", "", "")
-    assert document.revision
-    chunks = list(document.chunks.order_by("position"))
-    text = document.revision.text
-    assert [chunk.position for chunk in chunks] == list(range(len(chunks)))
-    assert all(text[chunk.start : chunk.end] == chunk.text for chunk in chunks)
-    assert all(chunk.revision_id == document.revision.pk and chunk.store_id == document.store_id for chunk in chunks)
-    uncovered = set(range(len(text))) - {at for chunk in chunks for at in range(chunk.start, chunk.end)}
-    assert all(text[at].isspace() for at in uncovered)
-    assert document.chunk_count == len(chunks) == document.progress_done
-    assert document.token_count == sum(chunk.tokens for chunk in chunks)
-    model = document.store.embedding_model
-    vectors = np.array([row.embedding for row in ChunkEmbedding.objects.filter(chunk__in=chunks, model=model)])
-    assert vectors.shape == (len(chunks), EndpointModel.objects.get(pk=model.pk).dimensions)
-    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-3)
-    assert ChunkWeights.objects.filter(chunk__in=chunks).count() == len(chunks)
-    assert frequencies(document.store) == counted(document.store)
-    assert languages(document.store) == dict(Counter(language for language, _ in indexed(document.store)))
-
-
-def indexed(store: VectorStore) -> list[tuple[str, int]]:
-    return list(ChunkWeights.objects.filter(store=store).values_list("language", "pk"))
-
-
-def languages(store: VectorStore) -> dict[str, int]:
-    return dict(StoreLanguage.objects.filter(store=store).values_list("language", "chunks"))
 
 
 @pytest.mark.parametrize(
@@ -336,118 +267,3 @@ class TestDeletion:
         work()
         assert not Document.objects.exists()
         assert not Chunk.objects.exists()
-
-
-class TestEmbeddingServer:
-    """With embeddings from a server that fails as told."""
-
-    @pytest.fixture
-    def model(self, upstream: ResponsesServer) -> EndpointModel:
-        return factories.embedding_model(endpoint=factories.responses_endpoint(upstream.base_url), name="embedder")
-
-    def test_the_length_of_vectors_is_learnt(self, model: EndpointModel) -> None:
-        document = put_file(factories.store(owner=factories.user(), model=model), "tides.md")
-        work()
-        assert EndpointModel.objects.get(pk=model.pk).dimensions == 256
-        assert_whole(document)
-
-    def test_another_length_is_an_error(self, model: EndpointModel) -> None:
-        document = put_file(factories.store(owner=factories.user(), model=model), "tides.md")
-        EndpointModel.objects.filter(pk=model.pk).update(dimensions=77)
-        work()
-        document.refresh_from_db()
-        assert (document.state, document.error_code) == ("failed", "embedding_dimension")
-        assert not ChunkEmbedding.objects.exists()
-
-    def test_a_refused_key_fails_and_can_be_tried_again_when_it_is_mended(
-        self, model: EndpointModel, upstream: ResponsesServer
-    ) -> None:
-        store = factories.store(owner=factories.user(), model=model)
-        document = put_file(store, "tides.md")
-        refused = {"status": 401, "endpoint": "embeddings", "body": {"error": {"message": "Incorrect API key"}}}
-        upstream.script(refused)
-        work()
-        document.refresh_from_db()
-        assert (document.state, document.error_code, document.error_retryable) == ("failed", "embedding_key", True)
-        assert store.owner
-        services.retry_document(user=store.owner, document_id=document.pk)
-        work()
-        assert_whole(document)
-
-    def test_a_server_that_is_away_is_waited_for(self, model: EndpointModel, upstream: ResponsesServer) -> None:
-        document = put_file(factories.store(owner=factories.user(), model=model), "tides.md")
-        upstream.script(AWAY)
-        work()
-        document.refresh_from_db()
-        assert (document.state, document.error_code) == ("queued", "")
-        assert "503" in document.error_message
-        (revision,) = Revision.objects.all()
-        waiting = Work.objects.get()
-        assert waiting.run_after > timezone.now()
-        assert waiting.arguments["retries"] == 1
-        let_time_pass()
-        work()
-        assert_whole(document)
-        assert document.revision == revision
-
-    def test_a_server_that_stays_away_is_given_up(self, model: EndpointModel, upstream: ResponsesServer) -> None:
-        document = put_file(factories.store(owner=factories.user(), model=model), "tides.md")
-        for _ in range(6):
-            upstream.script(AWAY)
-            work()
-            let_time_pass()
-            document.refresh_from_db()
-            assert document.state == "queued"
-        upstream.script(AWAY)
-        work()
-        document.refresh_from_db()
-        expected = ("failed", "embedding_unavailable", True)
-        assert (document.state, document.error_code, document.error_retryable) == expected
-        assert not Work.objects.exists()
-
-    def test_deleted_while_it_is_embedded(self, model: EndpointModel, upstream: ResponsesServer) -> None:
-        store = factories.store(owner=factories.user(), model=model)
-        document = put_file(store, "tides.md")
-        upstream.script({"first_delay": 1.0, "endpoint": "embeddings"})
-        with ThreadPoolExecutor(1) as worker:
-            running = worker.submit(work_elsewhere)
-            wait_for(document, "embedding")
-            assert store.owner
-            services.delete_document(user=store.owner, document_id=document.pk)
-            running.result(timeout=20)
-        work()
-        assert not Document.objects.exists()
-        assert not Chunk.objects.exists()
-        assert not TermFrequency.objects.exists()
-        assert not Work.objects.exists()
-
-    def test_taken_over_while_it_is_embedded(self, model: EndpointModel, upstream: ResponsesServer) -> None:
-        """The first worker was thought dead and comes back: what it has is thrown away, what the second made stays."""
-        document = put_file(factories.store(owner=factories.user(), model=model), "tides.md")
-        upstream.script({"first_delay": 1.5, "endpoint": "embeddings"})
-        with ThreadPoolExecutor(1) as worker:
-            running = worker.submit(work_elsewhere)
-            wait_for(document, "embedding")
-            Work.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-            outbox.relay()
-            work()
-            assert_whole(document)
-            chunks = set(Chunk.objects.values_list("id", flat=True))
-            running.result(timeout=20)
-        assert_whole(document)
-        assert set(Chunk.objects.values_list("id", flat=True)) == chunks
-        assert not Work.objects.exists()
-
-
-def work_elsewhere() -> None:
-    try:
-        work()
-    finally:
-        connections.close_all()
-
-
-def wait_for(document: Document, state: str) -> None:
-    deadline = time.monotonic() + 15
-    while Document.objects.get(pk=document.pk).state != state:
-        assert time.monotonic() < deadline, "it never got there"
-        time.sleep(0.02)

@@ -1,0 +1,117 @@
+"""A worker that is killed in the middle of a stage: another one goes on, nothing is lost, doubled or stuck."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from core import outbox
+from core.models import Work
+from retrieval.models import Chunk, Document, Revision, VectorStore
+from tests import factories
+from tests.ingesting import assert_whole, put_file, work
+from tests.responses_server import ResponsesServer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ROOT = Path(__file__).parents[2]
+WORKER = "import django; django.setup(); import retrieval.tasks; from core import outbox; outbox.run_one()"
+
+
+@contextmanager
+def worker() -> Iterator["subprocess.Popen[bytes]"]:
+    """A process of its own that does one piece of work in the test's database; killed with -9 at the end."""
+    database = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
+    environment = {**os.environ, "DATABASE_URL": database, "DJANGO_SETTINGS_MODULE": "config.settings"}
+    with subprocess.Popen([sys.executable, "-c", WORKER], cwd=ROOT, env=environment) as process:
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait(10)
+
+
+def wait_until(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not reached():
+        assert time.monotonic() < deadline, "it never got there"
+        time.sleep(0.02)
+
+
+def someone_waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(cursor.fetchone()[0])
+
+
+def take_over() -> None:
+    """What the sweep does once the dead worker's lease has run out."""
+    assert Work.objects.get().state == "running"
+    Work.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    outbox.relay()
+    work()
+    assert not Work.objects.exists()
+
+
+def state(document: Document) -> str:
+    return Document.objects.get(pk=document.pk).state
+
+
+def test_killed_while_it_reads_the_file() -> None:
+    document = put_file(factories.store(owner=factories.user()), "lighthouse.pdf")
+    with worker():
+        wait_until(lambda: state(document) == "extracting")
+    assert state(document) == "extracting"
+    take_over()
+    assert_whole(document)
+
+
+def test_killed_while_it_embeds(upstream: ResponsesServer) -> None:
+    model = factories.embedding_model(endpoint=factories.responses_endpoint(upstream.base_url))
+    document = put_file(factories.store(owner=factories.user(), model=model), "tides.md")
+    upstream.script({"first_delay": 20, "endpoint": "embeddings"})
+    with worker():
+        wait_until(lambda: state(document) == "embedding")
+    (kept,) = Revision.objects.all()
+    take_over()
+    assert_whole(document)
+    assert document.revision == kept
+
+
+def test_killed_between_chunks_and_state() -> None:
+    """The worker is stopped within the transaction that makes the chunks visible."""
+    document = put_file(factories.store(owner=factories.user()), "tides.md")
+    with transaction.atomic():
+        VectorStore.objects.select_for_update().get()
+        with worker():
+            wait_until(someone_waits_for_a_lock)
+        assert not Chunk.objects.exists()
+    wait_until(lambda: not someone_waits_for_a_lock())
+    assert state(document) == "embedding"
+    take_over()
+    assert_whole(document)
+
+
+def test_killed_again_and_again_the_file_is_given_up(upstream: ResponsesServer) -> None:
+    model = factories.embedding_model(endpoint=factories.responses_endpoint(upstream.base_url))
+    document = put_file(factories.store(owner=factories.user(), model=model), "tides.md")
+    for _ in range(3):
+        upstream.script({"first_delay": 20, "endpoint": "embeddings"})
+        with worker():
+            wait_until(lambda: state(document) == "embedding" and bool(Work.objects.filter(state="running")))
+        Work.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+        outbox.relay()
+        Document.objects.exclude(state="failed").update(state="chunking")
+    document.refresh_from_db()
+    assert (document.state, document.error_code, document.error_retryable) == ("failed", "worker_lost", True)
+    assert not Work.objects.exists()
