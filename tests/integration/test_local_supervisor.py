@@ -30,10 +30,16 @@ def end(*_):
     open(book, "a").write(name + "\\n")
     sys.exit(0)
 signal.signal(signal.SIGTERM, end)
+print("ERROR", name, "listens", flush=True)
 while True:
     time.sleep(0.05)
 """
-STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+STUBBORN = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("ERROR deaf from now on", flush=True)
+time.sleep(600)
+"""
 SLEEPER = "import time; time.sleep(600)"
 PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"
 
@@ -66,6 +72,13 @@ class Supervised:
             if wanted in line:
                 return line.strip()
         raise AssertionError(f"it never said {wanted!r} but {self.said}")
+
+    def hear_each(self, *wanted: str) -> None:
+        """All of them, in any order."""
+        missing = set(wanted)
+        while missing:
+            line = self.hear("")
+            missing -= {each for each in missing if each in line}
 
     def pids(self) -> dict[str, int]:
         facts = holder(lock_path(self.folder))
@@ -143,15 +156,14 @@ def test_what_dies_at_once_again_and_again_ends_everything(supervise: Callable[.
 def test_a_stop_goes_in_order(supervise: Callable[..., Supervised], folder: Path) -> None:
     names = ["redis", "web", "beat", "worker"]
     supervised = supervise(*(python(name, POLITE, name, folder / "book") for name in names))
-    supervised.hear("up")
-    time.sleep(0.5)
+    supervised.hear_each(*(f"{name} listens" for name in names))
     assert supervised.end(signal.SIGINT) == 0
     assert (folder / "book").read_text().split() == ["web", "worker", "beat", "redis"]
 
 
 def test_what_does_not_end_is_killed_with_its_children(supervise: Callable[..., Supervised], folder: Path) -> None:
     supervised = supervise(python("web", STUBBORN, seconds=0.5), python("worker", PARENT, seconds=0.5))
-    supervised.hear("up")
+    supervised.hear("deaf")
     assert soon(lambda: len(marked(folder)) == 3)
     begun = time.monotonic()
     assert supervised.end() == 0
@@ -161,7 +173,7 @@ def test_what_does_not_end_is_killed_with_its_children(supervise: Callable[..., 
 
 def test_a_second_signal_hurries(supervise: Callable[..., Supervised], folder: Path) -> None:
     supervised = supervise(python("web", STUBBORN, seconds=60))
-    supervised.hear("up")
+    supervised.hear("deaf")
     supervised.process.send_signal(signal.SIGINT)
     time.sleep(0.5)
     begun = time.monotonic()
@@ -183,8 +195,7 @@ def test_the_next_start_ends_what_outlived_a_killed_supervisor(
     supervise: Callable[..., Supervised], folder: Path
 ) -> None:
     first = supervise(python("web", STUBBORN))
-    first.hear("up")
-    time.sleep(0.5)
+    first.hear("deaf")
     (outliving,) = marked(folder)
     first.end(signal.SIGKILL)
     assert marked(folder) == [outliving]
