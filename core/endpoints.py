@@ -15,7 +15,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
 
-from core.errors import UnavailableError
+from core.errors import ConflictError, UnavailableError
 from core.models import Endpoint, EndpointModel
 
 logger = logging.getLogger(__name__)
@@ -77,6 +77,17 @@ def default_model(purpose: str) -> EndpointModel:
     return model
 
 
+@transaction.atomic
+def make_default(*, model: EndpointModel) -> None:
+    """Make `model` the site's default for its purpose. Raises `ConflictError` for one that is switched off."""
+    _take_turn()
+    model = EndpointModel.objects.select_related("endpoint").get(pk=model.pk)
+    if not (model.enabled and model.endpoint.enabled):
+        raise ConflictError(f"{model} is switched off.")
+    EndpointModel.objects.filter(purpose=model.purpose, is_default=True).exclude(pk=model.pk).update(is_default=False)
+    EndpointModel.objects.filter(pk=model.pk).update(is_default=True)
+
+
 def is_from_environment(model: EndpointModel) -> bool:
     """Whether the environment decides about this row (an administrator may add models to the same endpoint)."""
     return model.pk == _environment_id(model.purpose, model.name)
@@ -105,8 +116,7 @@ def sync_environment_endpoints() -> Synced:
     Two processes at once take turns. Raises `ImproperlyConfigured` for an address that is none.
     """
     servers = environment_servers()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+    _take_turn()
     built_in = {
         Purpose.CHAT.value: _built_in(Endpoint.Provider.EXTRACTIVE, "Quoted passages"),
         Purpose.EMBEDDING.value: _built_in(Endpoint.Provider.HASHING, "Lexical hashing"),
@@ -119,6 +129,11 @@ def sync_environment_endpoints() -> Synced:
     for note in notes:
         logger.warning(note)
     return Synced(chosen[Purpose.CHAT.value], chosen[Purpose.EMBEDDING.value], notes)
+
+
+def _take_turn() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
 
 
 def _environment_id(purpose: str, name: str) -> uuid.UUID:

@@ -9,25 +9,26 @@ from django.forms import ModelForm
 from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
 
+from core.admin import GrantedAdmin
 from core.errors import ParleyError
 from core.models import User
 from retrieval import services
 from retrieval.models import Document, File, VectorStore
 
 if TYPE_CHECKING:
-    StoreAdminBase = admin.ModelAdmin[VectorStore]
     DocumentAdminBase = admin.ModelAdmin[Document]
     FileAdminBase = admin.ModelAdmin[File]
 else:
-    StoreAdminBase = DocumentAdminBase = FileAdminBase = admin.ModelAdmin
+    DocumentAdminBase = FileAdminBase = admin.ModelAdmin
 
 PER_PAGE = 50
 
 
 @admin.register(VectorStore)
-class VectorStoreAdmin(StoreAdminBase):
+class VectorStoreAdmin(GrantedAdmin):
     list_display = ["name", "kind", "owner", "embedding_model", "document_count", "created_at"]
-    list_filter = ["kind", "embedding_model"]
+    list_filter = ["kind", "embedding_model__name"]
+    ordering = ["name", "id"]
     list_select_related = ["owner", "embedding_model__endpoint"]
     list_per_page = PER_PAGE
     search_fields = ["name", "owner__email"]
@@ -36,7 +37,8 @@ class VectorStoreAdmin(StoreAdminBase):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[VectorStore]:
         live = Count("documents", filter=Q(documents__life=Document.Life.LIVE))
-        return super().get_queryset(request).annotate(document_count=live)
+        stores: QuerySet[VectorStore] = super().get_queryset(request)
+        return stores.annotate(document_count=live)
 
     @admin.display(description="Documents", ordering="document_count")
     def document_count(self, store: VectorStore) -> int:
@@ -69,6 +71,10 @@ class DocumentAdmin(DocumentAdminBase):
     actions = ["try_again", "remove"]
     exclude = ["revision", "replaces"]
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Document]:
+        visible = Document.objects.visible_to(request.user)
+        return super().get_queryset(request).filter(pk__in=visible.values("pk"))
+
     def get_readonly_fields(self, request: HttpRequest, obj: Document | None = None) -> list[str]:
         """Only the name and the attributes can be edited by hand."""
         return [field.name for field in Document._meta.fields if field.name not in {"name", "attributes"}]
@@ -95,6 +101,13 @@ class FileAdmin(FileAdminBase):
     list_select_related = ["owner"]
     list_per_page = PER_PAGE
     search_fields = ["sha256", "owner__email", "documents__name"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[File]:
+        files = super().get_queryset(request)
+        person = request.user
+        if not isinstance(person, User):
+            return files.none()
+        return files if person.is_superuser else files.filter(owner=person)
 
     @admin.display(description="Size", ordering="size")
     def human_size(self, file: File) -> str:

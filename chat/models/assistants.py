@@ -106,7 +106,10 @@ class AssistantVersion(models.Model):
     )
     parameters = models.JSONField(default=dict, blank=True)
     tools = models.JSONField(default=list, blank=True)
-    stores = models.ManyToManyField(VectorStore, blank=True, related_name="assistant_versions")
+    # what somebody dropped into a conversation is nobody else's source
+    stores = models.ManyToManyField(
+        VectorStore, blank=True, related_name="assistant_versions", limit_choices_to={"kind": "library"}
+    )
     strategy = models.CharField(max_length=10, choices=Strategy.choices, default=Strategy.SUMMARY)
     strategy_parameters = models.JSONField(default=dict, blank=True)
     retrieval = models.CharField(max_length=10, choices=Retrieval.choices, default=Retrieval.AUTO)

@@ -16,6 +16,7 @@ from chat.services.version_rules import Problems, check_shapes
 from core.endpoints import NoModelError, default_model
 from core.errors import ConflictError, InvalidInputError
 from core.models import EndpointModel, User
+from retrieval.models import VectorStore
 
 # what a new draft takes over from the version it is made from; stores and fallbacks are copied beside
 _COPIED = (
@@ -186,12 +187,13 @@ def _fallback_problems(version: AssistantVersion) -> list[str]:
 
 
 def _store_problems(version: AssistantVersion) -> list[str]:
-    stores = version.stores.select_related("embedding_model__endpoint").order_by("name", "id")
-    return [
-        f"{store.name}: {sentence}"
-        for store in stores
-        if (sentence := _unusable(store.embedding_model, EndpointModel.Purpose.EMBEDDING))
-    ]
+    sentences = []
+    for store in version.stores.select_related("embedding_model__endpoint").order_by("name", "id"):
+        if store.kind != VectorStore.Kind.LIBRARY:
+            sentences.append(f"{store.name}: what was put into a conversation is nobody else's source.")
+        elif sentence := _unusable(store.embedding_model, EndpointModel.Purpose.EMBEDDING):
+            sentences.append(f"{store.name}: {sentence}")
+    return sentences
 
 
 def _unusable(model: EndpointModel, purpose: EndpointModel.Purpose) -> str:
