@@ -9,15 +9,13 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.contrib.auth.models import Permission
-from django.core.management import CommandError, call_command
 from django.test import AsyncClient, Client
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from core.models import User, Work
 from core.models.grants import Role
-from retrieval.models import Chunk, Document, File, Revision, VectorStore
+from retrieval.models import Chunk, Document, Revision, VectorStore
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -358,96 +356,6 @@ class TestOriginal:
         store = factories.store(owner=cast.owner)
         factories.grant(store, cast.team, Role.READER)
         return cast, factories.document(store, text=CONTENT.decode(), name="page\u00e9.html")
-
-
-class TestCommand:
-    @pytest.fixture
-    def folder(self, tmp_path: Path) -> Path:
-        folder = tmp_path / "papers"
-        (folder / "deep").mkdir(parents=True)
-        (folder / "tides.txt").write_text("Tide tables")
-        (folder / "deep" / "pilots.txt").write_text("Pilot stations")
-        (folder / ".hidden").write_text("hidden")
-        return folder
-
-    def test_it_uploads_a_folder(self, folder: Path) -> None:
-        person = factories.superuser()
-        factories.embedding_model(is_default=True)
-        out = io.StringIO()
-        call_command("ingest", str(folder), "--store", "Papers", stdout=out)
-        store = VectorStore.objects.get()
-        assert (store.name, store.owner) == ("Papers", person)
-        assert sorted(store.documents.values_list("name", flat=True)) == ["pilots.txt", "tides.txt"]
-        assert out.getvalue().count("queued") == 2
-        again = io.StringIO()
-        call_command("ingest", str(folder), "--store", "Papers", stdout=again)
-        assert again.getvalue().count("already there") == 2
-        assert Document.objects.count() == 2
-
-    def test_what_is_refused_is_named(self, folder: Path) -> None:
-        person = factories.user()
-        factories.store(owner=person, name="Papers")
-        (folder / "empty.txt").touch()
-        out = io.StringIO()
-        with pytest.raises(CommandError, match="1 refused"):
-            call_command("ingest", str(folder), "--store", "Papers", "--user", person.email, stdout=out)
-        assert "empty.txt: refused: This file is empty." in out.getvalue()
-        assert File.objects.count() == 2
-
-    def test_it_says_what_is_missing(self, folder: Path) -> None:
-        with pytest.raises(CommandError, match="no administrator"):
-            call_command("ingest", str(folder), "--store", "Papers")
-        with pytest.raises(CommandError, match="nothing at"):
-            call_command("ingest", str(folder / "nowhere"), "--store", "Papers")
-
-
-class TestAdmin:
-    def test_lists_and_pages_open(
-        self, store: VectorStore, django_assert_max_num_queries: DjangoAssertNumQueries
-    ) -> None:
-        for _ in range(20):
-            factories.document(store, state="failed", error_retryable=True)
-        client = as_(factories.superuser())
-        document = Document.objects.first()
-        assert document
-        rows = {"vectorstore": store.pk, "document": document.pk, "file": document.file_id}
-        for name, pk in rows.items():
-            with django_assert_max_num_queries(20):
-                listed = client.get(reverse(f"admin:retrieval_{name}_changelist"), {"q": "a"})
-            assert listed.status_code == HTTPStatus.OK
-            assert client.get(reverse(f"admin:retrieval_{name}_change", args=[pk])).status_code == HTTPStatus.OK
-
-    def test_actions_go_through_the_services(self, store: VectorStore) -> None:
-        failed, ready = factories.document(store, state="failed"), factories.document(store, state="ready")
-        client, page = as_(factories.superuser()), reverse("admin:retrieval_document_changelist")
-        chosen = {"_selected_action": [str(failed.pk), str(ready.pk)]}
-        said = client.post(page, {"action": "try_again", **chosen}, follow=True).content.decode()
-        assert "1 tried again." in said
-        assert "Only a document that failed" in said
-        failed.refresh_from_db()
-        assert failed.state == "queued"
-        client.post(page, {"action": "remove", **chosen})
-        assert set(Document.objects.values_list("life", flat=True)) == {"deleting"}
-
-    def test_a_store_with_documents_keeps_its_model(self, store: VectorStore) -> None:
-        factories.document(store)
-        client = as_(factories.superuser())
-        url = reverse("admin:retrieval_vectorstore_change", args=[store.pk])
-        assert "embedding_model" in str(client.get(url).context["adminform"].readonly_fields)
-        assert client.post(reverse("admin:retrieval_vectorstore_delete", args=[store.pk])).status_code == 403
-
-    def test_staff_without_a_right_on_the_store_changes_nothing(self, store: VectorStore) -> None:
-        staff = factories.user(is_staff=True)
-        staff.user_permissions.set(Permission.objects.filter(codename__in=["view_document", "change_document"]))
-        document = factories.document(store, state="failed")
-        page = reverse("admin:retrieval_document_changelist")
-        remove = {"action": "remove", "_selected_action": [str(document.pk)]}
-        as_(staff).post(page, remove, follow=True)
-        assert Document.objects.get().life == "live"
-        factories.grant(store, staff, Role.READER)
-        said = as_(staff).post(page, remove, follow=True)
-        assert "but not change it" in said.content.decode()
-        assert Document.objects.get().life == "live"
 
 
 async def in_thread(function: Callable[[], Any]) -> Any:
