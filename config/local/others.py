@@ -18,7 +18,7 @@ from config.local.places import find_places, lock_path
 from config.local.stack import Stack, make_stack
 from config.local.terminal import Terminal
 
-_DOWN_SECONDS = 90.0
+_DOWN_SECONDS = 150.0
 _OWNERS_COMMANDS = frozenset({"migrate", "sqlmigrate", "flush"})
 
 
