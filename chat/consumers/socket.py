@@ -12,6 +12,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from pydantic import ValidationError
+from redis.exceptions import RedisError
 
 from chat.consumers import incoming, topics
 from chat.consumers.outgoing import Outgoing
@@ -50,6 +51,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self._watches: dict[uuid.UUID, ConversationWatch] = {}
         self._times: deque[float] = deque(maxlen=MAX_FRAMES)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._unheard: set[str] = set()
         self._outgoing = Outgoing(self._send_text, self._catch_up)
         user = await self._current_user()
         await self.accept()
@@ -164,8 +166,18 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self._topics[topic.name] = topic
         if topic.kind == "conversation" and topic.id is not None:
             self._watches[topic.id] = ConversationWatch(topic.id, self._put, self._ended)
-        for group in await in_database(topics.groups, self.user, topic):
-            await self.channel_layer.group_add(group, self.channel_name)
+        self._unheard.update(await in_database(topics.groups, self.user, topic))
+        await self._listen()
+
+    async def _listen(self) -> None:
+        """Hear of what the topics concern. While Redis is away the next look tries again; rows are read meanwhile."""
+        for group in tuple(self._unheard):
+            try:
+                await self.channel_layer.group_add(group, self.channel_name)
+            except (RedisError, OSError) as error:
+                logger.warning("Hints of %s are not heard: %s", group, error)
+                return
+            self._unheard.discard(group)
 
     async def _unsubscribe(self, name: str, code: str) -> None:
         topic = self._topics.pop(name, None)
@@ -177,8 +189,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self._put(encode({"type": "unsubscribed", "topic": name, "code": code}))
 
     async def _leave_group(self, topic: topics.Topic) -> None:
-        for group in await in_database(topics.groups, self.user, topic):
-            await self.channel_layer.group_discard(group, self.channel_name)
+        groups = await in_database(topics.groups, self.user, topic)
+        self._unheard.difference_update(groups)
+        with suppress(RedisError, OSError):
+            for group in groups:
+                await self.channel_layer.group_discard(group, self.channel_name)
 
     # Hints from other places ------------------------------------------------------------------------------------
 
@@ -199,7 +214,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def store_hint(self, message: dict[str, Any]) -> None:
         """The conversation got a store of its own: hear of its documents from now on."""
-        await self.channel_layer.group_add(message["group"], self.channel_name)
+        self._unheard.add(message["group"])
+        await self._listen()
 
     async def conversation_hint(self, message: dict[str, Any]) -> None:
         frame = await in_database(topics.conversation_frame, self.user, uuid.UUID(message["conversation"]))
@@ -265,6 +281,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
                     return
                 for name in await in_database(topics.refused, self.user, list(self._topics.values())):
                     await self._unsubscribe(name, "not_found")
+                await self._listen()
                 for watch in list(self._watches.values()):
                     await watch.sync()
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 # seconds that open requests and sockets get when the web process is asked to end
 WEB_DRAIN_SECONDS = 10
+# seconds that running turns get after that (`chat.turns.runner`), and a little more
+TURN_DRAIN_SECONDS = 25
 
 
 def web_command(*, host: str, port: int, processes: int = 1, python: str = sys.executable) -> Sequence[str]:

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 
 from config.local.accounts import Account
 from config.local.binaries import postgres_binaries, redis_binary
-from config.local.commands import WEB_DRAIN_SECONDS, beat_command, manage_command, web_command, worker_command
+from config.local.commands import (
+    TURN_DRAIN_SECONDS,
+    WEB_DRAIN_SECONDS,
+    beat_command,
+    manage_command,
+    web_command,
+    worker_command,
+)
 from config.local.keys import Keys
 from config.local.options import BASE_DIR, Options
 from config.local.places import Places
@@ -71,7 +78,7 @@ class Stack:
             command=command,
             environment=self._child_environment(),
             directory=BASE_DIR,
-            stop=(Stage(signal.SIGTERM, WEB_DRAIN_SECONDS + 5),),
+            stop=(Stage(signal.SIGTERM, WEB_DRAIN_SECONDS + TURN_DRAIN_SECONDS),),
         )
 
     def worker(self) -> Program:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings
-from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, async_playwright
+from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, async_playwright, expect
 
 from core.bridge import in_database
 from core.models import User
@@ -16,6 +16,8 @@ from tests.factories import session_of
 from tests.site import Site, running_site
 
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+# The worker may still be starting, and the machine busy with other tests.
+expect.set_options(timeout=30_000)
 VIOLATIONS = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) => {
@@ -87,7 +89,7 @@ async def _context(site: Site, *, width: int, height: int) -> AsyncIterator[Watc
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         context = await browser.new_context(viewport={"width": width, "height": height}, has_touch=width < 500)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(30_000)
         watched = Watched(context, site)
         yield watched
         await context.close()
