@@ -41,10 +41,10 @@ say so plainly, say what they do tell, and do not guess. Answer in the language 
 where there are steps, and write commands and settings as code."""
 
 STARTERS = [
-    "How do I connect Parley to OpenAI, Azure, Ollama, vLLM or llama.cpp?",
-    "Which kinds of files can I upload?",
-    "Where does Parley keep its data?",
-    "How do I make an assistant and publish it?",
+    "Which lines of .env are for OpenAI, Azure, Ollama or vLLM?",
+    "Does Parley read PDF, Word, PowerPoint and Excel files?",
+    "How do I publish a new version of an assistant?",
+    "In which folder is all data kept, and how do I move it?",
     "What is lost when Redis is emptied?",
 ]
 
