@@ -26,6 +26,7 @@ from core.accounts.sessions import user_of_session
 from core.bridge import in_database
 from core.errors import InvalidInputError, LimitError, ParleyError, UnavailableError
 from core.models import User
+from retrieval.realtime import store_group
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self._times: deque[float] = deque(maxlen=MAX_FRAMES)
         self._tasks: set[asyncio.Task[None]] = set()
         self._unheard: set[str] = set()
+        # documents that are on their way, and their stores: looked at again, should a hint be lost
+        self._unfinished: dict[str, str] = {}
         self._outgoing = Outgoing(self._send_text, self._catch_up)
         user = await self._current_user()
         await self.accept()
@@ -158,7 +161,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if watch := self._watches.get(topic.id) if topic.id else None:
             await watch.sync()
         for document in await in_database(topics.document_frames, self.user, topic):
-            self._put(encode(document))
+            self._put_document(document)
 
     async def _join(self, topic: topics.Topic) -> None:
         if topic.name in self._topics:
@@ -207,15 +210,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await watch.sync()
 
     async def document_hint(self, message: dict[str, Any]) -> None:
-        frame = await in_database(topics.document_frame, self.user, uuid.UUID(message["document"]))
-        self._put(
-            encode(frame or {"type": "document.removed", "document": message["document"], "store": message["store"]})
-        )
+        await self._send_document(message["document"], message["store"])
 
     async def store_hint(self, message: dict[str, Any]) -> None:
-        """The conversation got a store of its own: hear of its documents from now on."""
-        self._unheard.add(message["group"])
+        """The conversation got a file, maybe its first and with it a store: hear of its documents from now on."""
+        self._unheard.add(store_group(uuid.UUID(message["store"])))
         await self._listen()
+        await self._send_document(message["document"], message["store"])
 
     async def conversation_hint(self, message: dict[str, Any]) -> None:
         frame = await in_database(topics.conversation_frame, self.user, uuid.UUID(message["conversation"]))
@@ -235,6 +236,17 @@ class ChatConsumer(AsyncWebsocketConsumer):
             return True
         self._spawn(self.close(code=TOO_SLOW))
         return False
+
+    async def _send_document(self, document: str, store: str) -> None:
+        frame = await in_database(topics.document_frame, self.user, uuid.UUID(document))
+        self._put_document(frame or {"type": "document.removed", "document": document, "store": store})
+
+    def _put_document(self, frame: dict[str, Any]) -> None:
+        if frame.get("state") in topics.ON_THEIR_WAY:
+            self._unfinished[frame["document"]] = frame["store"]
+        else:
+            self._unfinished.pop(frame["document"], None)
+        self._put(encode(frame))
 
     def _put_error(self, error: ParleyError, ref: str | None) -> None:
         self._put(
@@ -282,6 +294,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 for name in await in_database(topics.refused, self.user, list(self._topics.values())):
                     await self._unsubscribe(name, "not_found")
                 await self._listen()
+                for document, store in list(self._unfinished.items()):
+                    await self._send_document(document, store)
                 for watch in list(self._watches.values()):
                     await watch.sync()
 

@@ -17,6 +17,7 @@ from retrieval.selectors import document_view
 
 # Documents of a topic that are sent when it is subscribed to.
 MAX_DOCUMENTS = 100
+ON_THEIR_WAY = frozenset(set(Document.State.values) - {Document.State.READY, Document.State.FAILED})
 
 
 @dataclass(frozen=True, slots=True)

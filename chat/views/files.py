@@ -13,7 +13,6 @@ from chat.realtime import hints
 from chat.services.conversations import upload_to_conversation
 from core.errors import InvalidInputError
 from core.http import json_errors, signed_in
-from retrieval.realtime import store_group
 from retrieval.selectors import document_view
 
 
@@ -36,10 +35,11 @@ def upload(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
         content=content,
     )
     # a tab that watches the conversation may not know its store yet
-    group = store_group(result.document.store_id)
-    async_to_sync(hints.send)(hints.conversation_group(conversation_id), {"type": "store.hint", "group": group})
-    html = render_to_string("retrieval/_partials/document.html", {"document": document_view(result.document)})
-    body = {"document": str(result.document.pk), "html": html, "created": result.created}
+    document = result.document
+    hint = {"type": "store.hint", "document": str(document.pk), "store": str(document.store_id)}
+    async_to_sync(hints.send)(hints.conversation_group(conversation_id), hint)
+    html = render_to_string("retrieval/_partials/document.html", {"document": document_view(document)})
+    body = {"document": str(document.pk), "html": html, "created": result.created}
     return JsonResponse(body, status=201)
 
 
