@@ -1,6 +1,7 @@
 """Writing and sending, without a server of ours: what the page itself promises."""
 
 import asyncio
+import re
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -19,6 +20,7 @@ from tests.browser.elements import (
     Stage,
     created,
     live,
+    serve_static,
     staged,
     storing,
     stream,
@@ -232,3 +234,24 @@ async def test_files_show_their_progress_and_their_failures(stage: Stage) -> Non
     await page.get_by_role("button", name="Send").click()
     (frame,) = await stage.sent("turn.create")
     assert frame["files"] == [str(ident)]
+
+
+async def test_files_chosen_before_the_scripts_ran_are_taken(stage: Stage) -> None:
+    ready = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await ready.wait()
+        await serve_static(route)
+
+    await stage.page.route(re.compile(r"/static/js/start"), late)
+    failure = {"code": "empty", "message": "This file is empty.", "retryable": False}
+    await stage.page.route("**/upload/", lambda route: route.fulfill(status=422, json=failure))
+    opening = asyncio.create_task(stage.open(is_new=True))
+    field = await stage.page.wait_for_selector("#composer-attach", state="attached")
+    assert field is not None
+    await field.set_input_files([{"name": "early.txt", "mimeType": "text/plain", "buffer": b""}])
+    await expect(stage.page.get_by_role("button", name="Send")).to_be_disabled()
+    ready.set()
+    page = await opening
+    await expect(page.get_by_text("early.txt")).to_be_visible()
+    await expect(page.get_by_text("This file is empty.")).to_be_visible()

@@ -6,7 +6,7 @@
  * the message is in safe hands, and a draft of it for this tab.
  */
 
-import { acceptDrops } from "../lib/drops.js";
+import { acceptDrops, onPick } from "../lib/drops.js";
 import { find } from "../lib/page.js";
 import { documentAction, uploadInto } from "../lib/upload.js";
 
@@ -26,11 +26,7 @@ export class ParleyComposer extends HTMLElement {
     text.addEventListener("input", () => this.#typed());
     text.addEventListener("keydown", (event) => this.#key(event));
     text.addEventListener("paste", (event) => this.#pasted(event));
-    const pick = find(this, "[data-pick]");
-    pick.addEventListener("change", () => {
-      this.addFiles(pick.files);
-      pick.value = "";
-    });
+    onPick(find(this, "[data-pick]"), (files) => this.addFiles(files));
     find(this, "[data-stop]").addEventListener("click", () => this.#stop());
     this.#files.addEventListener("click", (event) => this.#fileClicked(event));
     acceptDrops(find(this, "[data-veil]"), (files) => this.addFiles(files));

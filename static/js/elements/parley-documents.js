@@ -3,10 +3,10 @@
 /// <reference lib="dom.iterable" />
 /** The documents of a vector store: upload by choosing or dropping, states live, try again and remove. */
 
-import { find } from "../lib/page.js";
+import { onPick } from "../lib/drops.js";
+import { element, find } from "../lib/page.js";
 import { tabSocket } from "../lib/socket.js";
 import { documentAction, showDocument, uploadInto } from "../lib/upload.js";
-import { element } from "../lib/page.js";
 
 class ParleyDocuments extends HTMLElement {
   connectedCallback() {
@@ -31,12 +31,8 @@ class ParleyDocuments extends HTMLElement {
   }
 
   #takeFiles() {
-    const pick = find(this, "[data-pick]");
     const drop = find(this, "[data-drop]");
-    pick.addEventListener("change", () => {
-      this.#upload(pick.files);
-      pick.value = "";
-    });
+    onPick(find(this, "[data-pick]"), (files) => this.#upload(files));
     drop.addEventListener("dragover", (/** @type {DragEvent} */ event) => {
       event.preventDefault();
       drop.toggleAttribute("data-over", true);

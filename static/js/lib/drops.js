@@ -1,7 +1,7 @@
 // @ts-check
 /// <reference lib="dom" />
 /// <reference lib="dom.iterable" />
-/** Lets files be dropped anywhere on the page. */
+/** Takes files: those chosen in a field, and those dropped anywhere on the page. */
 
 /** @param {DragEvent} event */
 const carriesFiles = (event) => event.dataTransfer?.types.includes("Files") ?? false;
@@ -25,4 +25,19 @@ export function acceptDrops(veil, take) {
     event.preventDefault();
     take(event.dataTransfer?.files ?? []);
   });
+}
+
+/**
+ * @param {HTMLInputElement} field
+ * @param {(files: File[]) => void} take
+ */
+export function onPick(field, take) {
+  const taken = () => {
+    const files = [...field.files ?? []];
+    field.value = "";
+    if (files.length) take(files);
+  };
+  field.addEventListener("change", taken);
+  // chosen before the scripts were there, or kept by the browser over a reload
+  taken();
 }
