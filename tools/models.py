@@ -45,9 +45,7 @@ class ToolCall(models.Model):
     result = models.JSONField(null=True, blank=True)
     error = models.TextField(blank=True, default="")
     exit_code = models.IntegerField(null=True, blank=True)
-    resources = models.JSONField(
-        default=dict, blank=True, help_text="What it used: seconds of CPU, bytes of memory."
-    )
+    resources = models.JSONField(default=dict, blank=True, help_text="What it used: seconds of CPU, bytes of memory.")
     approver = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         null=True,

@@ -8,8 +8,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="revision",
             name="title",
-            field=models.CharField(
-                blank=True, default="", help_text="As the file itself says it.", max_length=200
-            ),
+            field=models.CharField(blank=True, default="", help_text="As the file itself says it.", max_length=200),
         ),
     ]

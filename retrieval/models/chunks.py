@@ -28,9 +28,7 @@ class Chunk(models.Model):
     page_start = models.PositiveIntegerField(null=True, blank=True)
     page_end = models.PositiveIntegerField(null=True, blank=True)
     heading = models.TextField(blank=True, default="", help_text="The path of headings above it.")
-    header = models.TextField(
-        blank=True, default="", help_text="The line put before the text for indexing only."
-    )
+    header = models.TextField(blank=True, default="", help_text="The line put before the text for indexing only.")
     tokens = models.PositiveIntegerField()
     text = models.TextField()
 

@@ -57,9 +57,7 @@ class Document(models.Model):
     revision = models.OneToOneField(
         "retrieval.Revision", null=True, blank=True, on_delete=models.RESTRICT, related_name="current_for"
     )
-    replaces = models.ForeignKey(
-        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="replacements"
-    )
+    replaces = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="replacements")
     attributes = models.JSONField(default=dict, blank=True, help_text="For filters.")
     language = models.CharField(max_length=20, blank=True, default="")
     page_count = models.PositiveIntegerField(default=0)
@@ -98,15 +96,11 @@ class Document(models.Model):
                 name="document_state_known",
                 condition=Q(state__in=["queued", "extracting", "chunking", "embedding", "ready", "failed"]),
             ),
-            models.CheckConstraint(
-                name="document_life_known", condition=Q(life__in=["live", "replaced", "deleting"])
-            ),
+            models.CheckConstraint(name="document_life_known", condition=Q(life__in=["live", "replaced", "deleting"])),
         ]
         indexes = [
             models.Index(fields=["store", "-created_at", "id"], name="document_of_store"),
-            models.Index(
-                fields=["state"], condition=~Q(state__in=["ready", "failed"]), name="document_unfinished"
-            ),
+            models.Index(fields=["state"], condition=~Q(state__in=["ready", "failed"]), name="document_unfinished"),
             # the few that search leaves out until their chunks are gone
             models.Index(fields=["store"], condition=~Q(life="live"), name="document_leaving"),
         ]

@@ -22,9 +22,7 @@ class File(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(
-                fields=["owner", "sha256"], name="file_once_per_owner", nulls_distinct=False
-            ),
+            models.UniqueConstraint(fields=["owner", "sha256"], name="file_once_per_owner", nulls_distinct=False),
             models.CheckConstraint(name="file_sha256_hex", condition=Q(sha256__regex=r"^[0-9a-f]{64}$")),
             models.CheckConstraint(name="file_not_empty", condition=Q(size__gt=0)),
         ]

@@ -74,12 +74,8 @@ class VectorStore(models.Model):
                 name="store_chunking_sound",
                 condition=Q(chunk_tokens__gte=32, chunk_overlap__lt=models.F("chunk_tokens")),
             ),
-            models.CheckConstraint(
-                name="store_dense_share", condition=Q(dense_share__gte=0, dense_share__lte=1)
-            ),
-            models.CheckConstraint(
-                name="store_kind_known", condition=Q(kind__in=["library", "conversation"])
-            ),
+            models.CheckConstraint(name="store_dense_share", condition=Q(dense_share__gte=0, dense_share__lte=1)),
+            models.CheckConstraint(name="store_kind_known", condition=Q(kind__in=["library", "conversation"])),
         ]
         indexes = [models.Index(fields=["owner", "kind", "name"], name="store_owner")]
 
