@@ -50,7 +50,8 @@ def frequencies(store: VectorStore) -> dict[int, int]:
 def assert_whole(document: Document) -> None:
     """Everything about a ready document fits together."""
     document.refresh_from_db()
-    assert (document.state, document.error_code, document.error_message) == ("ready", "", "")
+    assert document.state == "ready", (document.state, document.error_code, document.error_message)
+    assert (document.error_code, document.error_message) == ("", "")
     assert document.revision
     chunks = list(document.chunks.order_by("position"))
     text = document.revision.text

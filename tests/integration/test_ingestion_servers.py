@@ -1,7 +1,7 @@
 """Embedding by a server that is slow, away, or has changed its mind."""
 
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -102,7 +102,7 @@ class TestEmbeddingServer:
         upstream.script({"first_delay": 1.0, "endpoint": "embeddings"})
         with ThreadPoolExecutor(1) as worker:
             running = worker.submit(work_elsewhere)
-            wait_for(document, "embedding")
+            wait_for_a_request(upstream, running)
             assert store.owner
             services.delete_document(user=store.owner, document_id=document.pk)
             running.result(timeout=20)
@@ -118,7 +118,7 @@ class TestEmbeddingServer:
         upstream.script({"first_delay": 1.5, "endpoint": "embeddings"})
         with ThreadPoolExecutor(1) as worker:
             running = worker.submit(work_elsewhere)
-            wait_for(document, "embedding")
+            wait_for_a_request(upstream, running)
             Work.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
             outbox.relay()
             work()
@@ -131,14 +131,19 @@ class TestEmbeddingServer:
 
 
 def work_elsewhere() -> None:
+    """One piece of work in another thread, with a connection of its own."""
     try:
-        work()
+        outbox.run_one()
     finally:
         connections.close_all()
 
 
-def wait_for(document: Document, state: str) -> None:
-    deadline = time.monotonic() + 15
-    while Document.objects.get(pk=document.pk).state != state:
-        assert time.monotonic() < deadline, "it never got there"
+def wait_for_a_request(upstream: ResponsesServer, running: "Future[None]") -> None:
+    """Wait until the worker has asked the server, which now takes its time; the worker's own failure is ours."""
+    deadline = time.monotonic() + 40
+    while not upstream.entries:
+        assert time.monotonic() < deadline, "it never asked"
+        if running.done():
+            running.result()
+            raise AssertionError("it ended without asking")
         time.sleep(0.02)
