@@ -214,17 +214,17 @@ def test_every_starter_is_answered_by_the_documentation_as_it_is(settings: Setti
     while outbox.run_one():
         pass
     assert set(Document.objects.values_list("state", flat=True)) == {"ready"}
-    answers = {
-        STARTERS[0]: "OPENAI_API_KEY",
-        STARTERS[1]: "PowerPoint (pptx)",
-        STARTERS[2]: "make a new draft",
-        STARTERS[3]: "DATA_DIR",
-        STARTERS[4]: "Nothing that a user made",
+    answered_by = {
+        STARTERS[0]: "Models",
+        STARTERS[1]: "Uploading files",
+        STARTERS[2]: "Versions and publishing",
+        STARTERS[3]: "Where Parley keeps its data",
+        STARTERS[4]: "What is lost when Redis is emptied",
     }
-    assert list(answers) == STARTERS
-    for question, answer in answers.items():
+    assert list(answered_by) == STARTERS
+    for question, section in answered_by.items():
         found = retrieve_now(Query.of(question), scope=VectorStore.objects.filter(pk=STORE_ID), limit=3)
-        assert any(answer in " ".join(passage.text.split()) for passage in found), question
+        assert any(passage.heading.endswith(section) for passage in found), question
 
 
 # Model servers and mistakes -----------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from django.db import connection, connections, transaction
 from django.utils import timezone
 from kombu import pools
 
-from core import outbox
+from core import outbox, tasks
 from core.errors import UnavailableError
 from core.models import User, Work
 from tests import factories
@@ -606,6 +606,27 @@ def test_the_sweep_asks_for_what_is_due_within_reason() -> None:
     _broker().flushdb()
     assert outbox.relay() == 20
     assert messages() == 16
+
+
+def test_a_worker_that_is_told_to_look_does_all_that_is_due(recorder: Recorder) -> None:
+    for _ in range(5):
+        ask()
+    late = ask(delay=timedelta(hours=1))
+    tasks.look_for_work()
+    assert len(recorder.claims) == 5
+    assert list(Work.objects.values_list("pk", flat=True)) == [late.pk]
+
+
+def test_beat_asks_for_the_sweep_more_often_than_leases_end() -> None:
+    every = django_settings.CELERY_BEAT_SCHEDULE["look-for-work"]
+    assert every["task"] == tasks.relay.name
+    assert every["schedule"] < outbox.LEASE.total_seconds()
+    ask()
+    assert outbox.claim_next() is not None
+    expire()
+    tasks.relay()
+    assert Work.objects.get().state == "waiting"
+    assert messages() > 0
 
 
 def test_a_kind_has_one_handler() -> None:
