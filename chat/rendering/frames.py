@@ -90,7 +90,7 @@ class Screen:
             case events.StateChanged():
                 self._broadcast(self._state())
             case events.Ended(status):
-                self._flush()
+                self._flush(complete=True)
                 for _, on_end in tuple(self._sinks.values()):
                     on_end(status)
 
@@ -107,12 +107,12 @@ class Screen:
         delay = max(0.0, wait - waited) / 1000
         self._timer = asyncio.get_running_loop().call_later(delay, self._flush)
 
-    def _flush(self) -> None:
+    def _flush(self, *, complete: bool = False) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self._last = time.monotonic()
-        update = self._renderer.render()
+        update = self._renderer.render(complete=complete)
         if not update:
             return
         blocks = [{"keep": patch.keep, "html": patch.html} for patch in update.blocks]
