@@ -9,7 +9,10 @@ import django
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
 from channels.sessions import CookieMiddleware
+from django.conf import settings
 from django.core.asgi import get_asgi_application
+
+from config.limits import BodyLimit
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup()
@@ -40,7 +43,8 @@ async def lifespan(_scope: dict[str, Any], receive: Receive, send: Send) -> None
 
 application = ProtocolTypeRouter(
     {
-        "http": get_asgi_application(),
+        # an upload, and its form around it
+        "http": BodyLimit(get_asgi_application(), settings.UPLOAD_MAX_BYTES + 1024 * 1024),
         "websocket": AllowedHostsOriginValidator(CookieMiddleware(URLRouter(websocket_urlpatterns))),
         "lifespan": lifespan,
     }

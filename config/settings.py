@@ -194,6 +194,8 @@ SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", _tls)
 SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", 31_536_000 if _tls else 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = _tls
 SECURE_HSTS_PRELOAD = _tls
+# whoever probes the process speaks to it directly
+SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_PROXY", _tls) else None
 
 # Files ---------------------------------------------------------------------------------------------------------
@@ -220,11 +222,12 @@ USE_TZ = True
 OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", "")
 OPENAI_API_KEY = env.str("OPENAI_API_KEY", "")
 CHAT_BASE_URL = env.str("CHAT_BASE_URL", OPENAI_BASE_URL)
-CHAT_API_KEY = env.str("CHAT_API_KEY", OPENAI_API_KEY)
+# a key goes to the server that it was given for, and to no other
+CHAT_API_KEY = env.str("CHAT_API_KEY", OPENAI_API_KEY if CHAT_BASE_URL == OPENAI_BASE_URL else "")
 CHAT_MODEL = env.str("CHAT_MODEL", "gpt-5-mini")
 CHAT_CONTEXT_WINDOW = env.int("CHAT_CONTEXT_WINDOW", 128_000)
 EMBEDDING_BASE_URL = env.str("EMBEDDING_BASE_URL", OPENAI_BASE_URL)
-EMBEDDING_API_KEY = env.str("EMBEDDING_API_KEY", OPENAI_API_KEY)
+EMBEDDING_API_KEY = env.str("EMBEDDING_API_KEY", OPENAI_API_KEY if EMBEDDING_BASE_URL == OPENAI_BASE_URL else "")
 EMBEDDING_MODEL = env.str("EMBEDDING_MODEL", "text-embedding-3-small")
 
 # Limits --------------------------------------------------------------------------------------------------------

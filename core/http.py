@@ -1,20 +1,51 @@
-"""Small helpers for views."""
+"""What views of every room do alike: who is asking, and how an error is told.
+
+A script that asks for JSON gets `{code, message, retryable}` with the error's status. A browser gets the site's page
+for what is not found or not allowed, and is otherwise sent back with the sentence shown.
+"""
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar, cast
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
+from django.utils.http import url_has_allowed_host_and_scheme
 
-from core.errors import ParleyError
+from core.errors import NotFoundError, ParleyError, PermissionDeniedError
 from core.models import User
+
+View = TypeVar("View", bound=Callable[..., HttpResponseBase])
 
 
 def signed_in(request: HttpRequest) -> User:
-    """Return the user of a request behind `login_required`."""
+    """Return the user of a request behind `answered` or `login_required`."""
     if not isinstance(request.user, User):
         raise TypeError("this view needs a signed-in user")
     return request.user
+
+
+def answered(view: View) -> View:
+    """Let only people in who are signed in, and tell errors the way they were asked for."""
+
+    @wraps(view)
+    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not request.user.is_authenticated:
+            return _sign_in(request)
+        try:
+            return view(request, *args, **kwargs)
+        except ParleyError as error:
+            return _tell(request, error)
+
+    return cast(View, wrapper)
+
+
+def wants_json(request: HttpRequest) -> bool:
+    return request.get_preferred_type(["text/html", "application/json"]) == "application/json"
 
 
 def error_json(error: ParleyError) -> JsonResponse:
@@ -23,14 +54,21 @@ def error_json(error: ParleyError) -> JsonResponse:
     return JsonResponse(body, status=error.status)
 
 
-def json_errors(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Answer what a person got wrong with JSON `{code, message, retryable}` and the error's status."""
+def _sign_in(request: HttpRequest) -> HttpResponse:
+    if wants_json(request):
+        answer = {"code": "not_signed_in", "message": "Sign in first.", "retryable": False}
+        return JsonResponse(answer, status=401)
+    return redirect_to_login(request.get_full_path())
 
-    @wraps(view)
-    def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        try:
-            return view(request, *args, **kwargs)
-        except ParleyError as error:
-            return error_json(error)
 
-    return answered
+def _tell(request: HttpRequest, error: ParleyError) -> HttpResponse:
+    if wants_json(request):
+        return error_json(error)
+    if isinstance(error, NotFoundError):
+        raise Http404(error.message) from error
+    if isinstance(error, PermissionDeniedError):
+        raise PermissionDenied(error.message) from error
+    messages.error(request, error.message)
+    came_from = request.headers.get("Referer", "")
+    is_ours = url_has_allowed_host_and_scheme(came_from, allowed_hosts={request.get_host()})
+    return redirect(came_from if is_ours else "/")

@@ -1,11 +1,9 @@
 """Taking turns: queued ones whose time has come, and those whose owner is dead. The database decides who wins."""
 
 import uuid
-from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
-from django.utils import timezone
 
 from chat.models import Turn
 from chat.turns.job import Claimed
@@ -25,11 +23,12 @@ WHERE turn.status = 'queued'
   AND NOT EXISTS (
     SELECT FROM chat_attachment attachment JOIN retrieval_document document ON document.id = attachment.document_id
     WHERE attachment.item_id = turn.input_item_id AND document.state NOT IN ('ready', 'failed')
-      AND turn.created_at > %(waits_since)s)
+      AND turn.created_at > now() - %(wait)s::interval)
 UNION ALL
 SELECT turn.id FROM chat_turn turn
 WHERE turn.status = 'in_progress'
-  AND NOT EXISTS (SELECT FROM core_process owner WHERE owner.id = turn.owner AND owner.seen_at > %(alive_since)s)
+  AND NOT EXISTS (
+    SELECT FROM core_process owner WHERE owner.id = turn.owner AND owner.seen_at > now() - %(alive)s::interval)
 LIMIT %(limit)s
 """
 
@@ -38,7 +37,8 @@ UPDATE chat_turn SET status = 'in_progress', owner = %(owner)s, epoch = epoch + 
     started_at = coalesce(started_at, now())
 WHERE id = (
     SELECT id FROM chat_turn WHERE id = %(turn)s AND (status = 'queued' OR (status = 'in_progress' AND NOT EXISTS (
-        SELECT FROM core_process process WHERE process.id = chat_turn.owner AND process.seen_at > %(alive_since)s)))
+        SELECT FROM core_process process
+        WHERE process.id = chat_turn.owner AND process.seen_at > now() - %(alive)s::interval)))
     FOR UPDATE SKIP LOCKED)
 RETURNING epoch, conversation_id, (SELECT user_id FROM chat_conversation WHERE id = conversation_id)
 """
@@ -46,19 +46,17 @@ RETURNING epoch, conversation_id, (SELECT user_id FROM chat_conversation WHERE i
 
 def claim_turns(owner: uuid.UUID, *, limit: int) -> list[Claimed]:
     """Take up to `limit` turns for the process `owner`. Each taking raises the turn's epoch."""
-    now = timezone.now()
-    alive_since = now - ALIVE
-    waits_since = now - timedelta(seconds=settings.FILES_WAIT_SECONDS)
+    times = {"wait": f"{settings.FILES_WAIT_SECONDS} seconds", "alive": f"{ALIVE.total_seconds()} seconds"}
     with connection.cursor() as cursor:
-        cursor.execute(_CANDIDATES, {"waits_since": waits_since, "alive_since": alive_since, "limit": limit})
+        cursor.execute(_CANDIDATES, {**times, "limit": limit})
         candidates = [row[0] for row in cursor.fetchall()]
-    return [claimed for turn in candidates if (claimed := _take(turn, owner, alive_since))]
+    return [claimed for turn in candidates if (claimed := _take(turn, owner, times["alive"]))]
 
 
-def _take(turn: uuid.UUID, owner: uuid.UUID, alive_since: datetime) -> Claimed | None:
+def _take(turn: uuid.UUID, owner: uuid.UUID, alive: str) -> Claimed | None:
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(_TAKE, {"turn": turn, "owner": owner, "alive_since": alive_since})
+            cursor.execute(_TAKE, {"turn": turn, "owner": owner, "alive": alive})
             row = cursor.fetchone()
     except IntegrityError:
         return None  # another turn of the conversation was taken at the same moment: one runs at a time

@@ -1,32 +1,34 @@
 """Files that are dropped into a conversation."""
 
 import uuid
+from typing import Any
 
 from asgiref.sync import async_to_sync
-from django.contrib.auth.decorators import login_required
 from django.core.files.uploadedfile import UploadedFile
-from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.template.loader import render_to_string
-from django.views.decorators.http import require_POST
+from django.http import HttpRequest, JsonResponse
+from django.http.response import HttpResponseBase
 
+from chat.models import Conversation
 from chat.realtime import hints
 from chat.services.conversations import upload_to_conversation
-from core.errors import InvalidInputError
-from core.http import json_errors, signed_in
-from retrieval.selectors import document_view
+from core.errors import InvalidInputError, NotFoundError
+from core.http import signed_in
+from retrieval.views.answers import document_html
+from retrieval.views.receiving import receives_file
 
 
-@require_POST
-@login_required
-@json_errors
-def upload(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
+def _not_foreign(request: HttpRequest, conversation_id: uuid.UUID) -> None:
+    """A conversation may be new, but not somebody else's."""
+    if Conversation.objects.filter(id=conversation_id).exclude(user=signed_in(request)).exists():
+        raise NotFoundError("There is no such conversation.")
+
+
+@receives_file(_not_foreign)
+def upload(request: HttpRequest, conversation_id: uuid.UUID, content: "UploadedFile[Any]") -> HttpResponseBase:
     """Take one file (`file`); `assistant` says with whom the conversation is where this is its beginning.
 
-    Answers 201 with `{document, html, created}`; `created` is false for a content that the conversation has already.
+    Answers 201 with `{document, html, created}`, or 200 for a content that the conversation has already.
     """
-    content = request.FILES.get("file")
-    if not isinstance(content, UploadedFile):
-        raise InvalidInputError("No file came with this request.")
     result = upload_to_conversation(
         user=signed_in(request),
         conversation_id=conversation_id,
@@ -38,9 +40,8 @@ def upload(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
     document = result.document
     hint = {"type": "store.hint", "document": str(document.pk), "store": str(document.store_id)}
     async_to_sync(hints.send)(hints.conversation_group(conversation_id), hint)
-    html = render_to_string("retrieval/_partials/document.html", {"document": document_view(document)})
-    body = {"document": str(document.pk), "html": html, "created": result.created}
-    return JsonResponse(body, status=201)
+    body = {"document": str(document.pk), "html": document_html(document), "created": result.created}
+    return JsonResponse(body, status=201 if result.created else 200)
 
 
 def _assistant(request: HttpRequest) -> uuid.UUID | None:

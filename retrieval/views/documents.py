@@ -14,11 +14,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from core.errors import NotFoundError
-from core.http import signed_in
+from core.http import answered, signed_in, wants_json
 from core.models.grants import Role
 from retrieval import selectors, services
 from retrieval.models import Revision
-from retrieval.views.answers import answered, document_html, wants_json
+from retrieval.views.answers import document_html
 
 PAGES_PER_SCREEN = 10
 _BLOCK = 256 * 1024

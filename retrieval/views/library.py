@@ -9,10 +9,9 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
-from core.http import signed_in
+from core.http import answered, signed_in, wants_json
 from core.models.grants import Role
 from retrieval import selectors, services
-from retrieval.views.answers import answered, wants_json
 
 DOCUMENTS_PER_PAGE = 50
 

@@ -39,6 +39,9 @@ def browser(client: Client, owner: User) -> Client:
     return client
 
 
+JSON = {"accept": "application/json"}
+
+
 def long_conversation(owner: User, assistant: Assistant, turns: int) -> Conversation:
     conversation = factories.conversation(owner, assistant)
     parent = None
@@ -153,7 +156,9 @@ def test_strangers_find_nothing(client: Client, owner: User, assistant: Assistan
         assert client.get(address).status_code == 302
     client.force_login(factories.user())
     assert [client.get(address).status_code for address in addresses] == [404, 404, 404]
-    upload = client.post(f"{conversation.get_absolute_url()}files/", {"file": SimpleUploadedFile("a.txt", b"text")})
+    upload = client.post(
+        f"{conversation.get_absolute_url()}files/", {"file": SimpleUploadedFile("a.txt", b"text")}, headers=JSON
+    )
     assert (upload.status_code, upload.json()["code"]) == (404, "not_found")
 
 
@@ -192,7 +197,7 @@ def test_an_upload_begins_a_conversation(browser: Client, owner: User, assistant
     )
     again = browser.post(f"/c/{conversation}/files/", {"file": SimpleUploadedFile("b.txt", b"Some text.")})
     assert (first.status_code, first.json()["created"]) == (201, True)
-    assert again.json()["created"] is False
+    assert (again.status_code, again.json()["created"]) == (200, False)
     assert again.json()["document"] == first.json()["document"]
     made = Conversation.objects.get(id=conversation)
     assert made.store is not None
@@ -210,7 +215,7 @@ def test_an_upload_begins_a_conversation(browser: Client, owner: User, assistant
     ],
 )
 def test_bad_uploads_say_why(browser: Client, assistant: Assistant, fields: dict[str, object], code: str) -> None:
-    answer = browser.post(f"/c/{uuid.uuid4()}/files/", {"assistant": str(assistant.id), **fields})
+    answer = browser.post(f"/c/{uuid.uuid4()}/files/", {"assistant": str(assistant.id), **fields}, headers=JSON)
     assert 400 <= answer.status_code < 500
     assert answer.json()["code"] == code
     assert answer.json()["message"]
