@@ -287,6 +287,31 @@ async def test_a_turn_of_a_dead_process_is_taken_over(
     assert attempts == [(0, "cancelled"), (1, "completed")]
 
 
+async def test_a_question_that_cannot_be_embedded_is_said_and_can_be_asked_again(
+    person: User, upstream: ResponsesServer, turns: None
+) -> None:
+    def with_documents() -> Assistant:
+        endpoint = factories.responses_endpoint(upstream.base_url)
+        store = factories.store(owner=person, model=factories.embedding_model(endpoint=endpoint))
+        factories.indexed_document(store, text="The pier is closed on Mondays.")
+        chat = factories.chat_model(endpoint=endpoint)
+        return factories.assistant(owner=person, model=chat, stores=[store])
+
+    searching = await in_database(with_documents)
+    upstream.script({"endpoint": "embeddings", "status": 401, "body": {"error": {"message": "no"}}})
+    async with tab_of(person) as tab:
+        created = await tab.ask("When is the pier closed?", uuid.uuid4(), assistant=searching.id)
+        final = await tab.until("turn.final")
+        assert final["status"] == "failed"
+        assert "data-retry" in final["html"]
+        await tab.send(type="turn.retry", turn=created["turn"], client_id=uuid.uuid4())
+        again = await tab.until("turn.final", where=lambda frame: frame["turn"] != created["turn"])
+    assert again["status"] == "completed"
+    assert "closed on Mondays" in again["html"]
+    assert 'class="citation"' in again["html"]
+    assert not [request for request in upstream.requests if "pier" not in str(request.body)]
+
+
 async def test_a_turn_waits_for_its_files(
     person: User, assistant: Assistant, upstream: ResponsesServer, turns: None
 ) -> None:
