@@ -12,9 +12,10 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from pydantic import ValidationError
-from redis.exceptions import RedisError
 
 from chat.consumers import incoming, topics
+from chat.consumers.documents import DocumentWatch
+from chat.consumers.hearing import Hearing
 from chat.consumers.outgoing import Outgoing
 from chat.consumers.watching import ConversationWatch, created_frame
 from chat.realtime import hints
@@ -52,9 +53,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self._watches: dict[uuid.UUID, ConversationWatch] = {}
         self._times: deque[float] = deque(maxlen=MAX_FRAMES)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._unheard: set[str] = set()
-        # documents that are on their way, and their stores: looked at again, should a hint be lost
-        self._unfinished: dict[str, str] = {}
+        self._hearing = Hearing(self.channel_layer, self.channel_name)
         self._outgoing = Outgoing(self._send_text, self._catch_up)
         user = await self._current_user()
         await self.accept()
@@ -63,18 +62,18 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self.close(code=SESSION_ENDED)
             return
         self.user = user
+        self._documents = DocumentWatch(user, self._put_frame)
         self._spawn(self._outgoing.run())
         self._spawn(self._recheck())
         limits = {"frame_bytes": incoming.MAX_FRAME_BYTES, "message_chars": settings.MESSAGE_MAX_CHARS}
-        self._put(encode({"type": "hello", "protocol": PROTOCOL, "limits": limits}))
+        self._put_frame({"type": "hello", "protocol": PROTOCOL, "limits": limits})
 
     async def disconnect(self, _code: int) -> None:
         for task in self._tasks:
             task.cancel()
         for watch in self._watches.values():
             watch.close()
-        for topic in self._topics.values():
-            await self._leave_group(topic)
+        await self._hearing.leave_all()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if not hasattr(self, "user"):
@@ -96,7 +95,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _handle(self, frame: Any) -> None:
         match frame:
             case incoming.Ping():
-                self._put(encode({"type": "pong", "ref": frame.ref}))
+                self._put_frame({"type": "pong", "ref": frame.ref})
             case incoming.Subscribe():
                 await self._subscribe(frame)
             case incoming.Unsubscribe():
@@ -131,7 +130,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         turn = started.turn
         if started.created:
             await process.turn_queued()
-        self._put(encode({**await in_database(created_frame, turn.id), "ref": ref}))
+        self._put_frame({**await in_database(created_frame, turn.id), "ref": ref})
         topic = topics.Topic("conversation", turn.conversation_id)
         if turn.conversation_id not in self._watches:
             await self._join(topic)
@@ -157,11 +156,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
         topic = topics.parse(frame.topic)
         await in_database(topics.authorise, self.user, topic)
         await self._join(topic)
-        self._put(encode({"type": "subscribed", "topic": frame.topic, "ref": frame.ref}))
+        self._put_frame({"type": "subscribed", "topic": frame.topic, "ref": frame.ref})
         if watch := self._watches.get(topic.id) if topic.id else None:
             await watch.sync()
-        for document in await in_database(topics.document_frames, self.user, topic):
-            self._put_document(document)
+        await self._documents.begin(topic)
 
     async def _join(self, topic: topics.Topic) -> None:
         if topic.name in self._topics:
@@ -169,18 +167,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self._topics[topic.name] = topic
         if topic.kind == "conversation" and topic.id is not None:
             self._watches[topic.id] = ConversationWatch(topic.id, self._put, self._ended)
-        self._unheard.update(await in_database(topics.groups, self.user, topic))
-        await self._listen()
-
-    async def _listen(self) -> None:
-        """Hear of what the topics concern. While Redis is away the next look tries again; rows are read meanwhile."""
-        for group in tuple(self._unheard):
-            try:
-                await self.channel_layer.group_add(group, self.channel_name)
-            except (RedisError, OSError) as error:
-                logger.warning("Hints of %s are not heard: %s", group, error)
-                return
-            self._unheard.discard(group)
+        await self._hearing.join(topic.name, await in_database(topics.groups, self.user, topic))
 
     async def _unsubscribe(self, name: str, code: str) -> None:
         topic = self._topics.pop(name, None)
@@ -188,15 +175,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
             return
         if topic.id is not None and (watch := self._watches.pop(topic.id, None)):
             watch.close()
-        await self._leave_group(topic)
-        self._put(encode({"type": "unsubscribed", "topic": name, "code": code}))
-
-    async def _leave_group(self, topic: topics.Topic) -> None:
-        groups = await in_database(topics.groups, self.user, topic)
-        self._unheard.difference_update(groups)
-        with suppress(RedisError, OSError):
-            for group in groups:
-                await self.channel_layer.group_discard(group, self.channel_name)
+        await self._hearing.leave(name)
+        self._put_frame({"type": "unsubscribed", "topic": name, "code": code})
 
     # Hints from other places ------------------------------------------------------------------------------------
 
@@ -210,13 +190,14 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await watch.sync()
 
     async def document_hint(self, message: dict[str, Any]) -> None:
-        await self._send_document(message["document"], message["store"])
+        await self._documents.send(message["document"], message["store"])
 
     async def store_hint(self, message: dict[str, Any]) -> None:
         """The conversation got a file, maybe its first and with it a store: hear of its documents from now on."""
-        self._unheard.add(store_group(uuid.UUID(message["store"])))
-        await self._listen()
-        await self._send_document(message["document"], message["store"])
+        topic = topics.Topic("conversation", uuid.UUID(message["conversation"])).name
+        if topic in self._topics:
+            await self._hearing.join(topic, [store_group(uuid.UUID(message["store"]))])
+            await self._documents.send(message["document"], message["store"])
 
     async def conversation_hint(self, message: dict[str, Any]) -> None:
         frame = await in_database(topics.conversation_frame, self.user, uuid.UUID(message["conversation"]))
@@ -237,15 +218,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self._spawn(self.close(code=TOO_SLOW))
         return False
 
-    async def _send_document(self, document: str, store: str) -> None:
-        frame = await in_database(topics.document_frame, self.user, uuid.UUID(document))
-        self._put_document(frame or {"type": "document.removed", "document": document, "store": store})
-
-    def _put_document(self, frame: dict[str, Any]) -> None:
-        if frame.get("state") in topics.ON_THEIR_WAY:
-            self._unfinished[frame["document"]] = frame["store"]
-        else:
-            self._unfinished.pop(frame["document"], None)
+    def _put_frame(self, frame: dict[str, Any]) -> None:
         self._put(encode(frame))
 
     def _put_error(self, error: ParleyError, ref: str | None) -> None:
@@ -293,9 +266,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
                     return
                 for name in await in_database(topics.refused, self.user, list(self._topics.values())):
                     await self._unsubscribe(name, "not_found")
-                await self._listen()
-                for document, store in list(self._unfinished.items()):
-                    await self._send_document(document, store)
+                await self._hearing.again()
+                await self._documents.again()
                 for watch in list(self._watches.values()):
                     await watch.sync()
 

@@ -38,7 +38,8 @@ def upload(request: HttpRequest, conversation_id: uuid.UUID, content: "UploadedF
     )
     # a tab that watches the conversation may not know its store yet
     document = result.document
-    hint = {"type": "store.hint", "document": str(document.pk), "store": str(document.store_id)}
+    named = {"conversation": conversation_id, "document": document.pk, "store": document.store_id}
+    hint = {"type": "store.hint", **{name: str(value) for name, value in named.items()}}
     async_to_sync(hints.send)(hints.conversation_group(conversation_id), hint)
     body = {"document": str(document.pk), "html": document_html(document), "created": result.created}
     return JsonResponse(body, status=201 if result.created else 200)
