@@ -100,7 +100,9 @@ class _Reader(HTMLParser):
         elif tag in {"tr", "table"}:
             self.end_row()
             self.builder.gap(tag == "table")
-        elif tag in _BLOCKS and not self._inside_cell(tag):
+        elif tag in _BLOCKS and self._in_cell:
+            self._inline.append(" ")
+        elif tag in _BLOCKS:
             self._end_block(tag)
 
     def handle_data(self, data: str) -> None:
@@ -131,7 +133,7 @@ class _Reader(HTMLParser):
             self.builder.block(" | ".join(cells), separator="\n")
 
     def _start_block(self, tag: str) -> None:
-        if self._inside_cell(tag):
+        if self._in_cell and tag in _INLINE_IN_CELLS:
             self._inline.append(" ")
             return
         self.end_row()
@@ -141,21 +143,22 @@ class _Reader(HTMLParser):
         self._preformatted += tag == "pre"
 
     def _end_block(self, tag: str) -> None:
+        self.end_row()
         self.flush()
         self._heading = 0 if tag in _HEADINGS else self._heading
         self._bullet = "" if tag == "li" else self._bullet
         self._preformatted -= tag == "pre" and self._preformatted > 0
         self.builder.gap(tag in {"ul", "ol"})
 
-    def _inside_cell(self, tag: str) -> bool:
-        return self._in_cell and tag in _INLINE_IN_CELLS
-
     def _start_cell(self) -> None:
         if self._cells is None:
             self.flush()
             self._cells = []
         self._end_cell()
-        self._inline = []
+        # text between the cells of a row is shown by browsers too
+        loose, self._inline = _SPACES.sub(" ", "".join(self._inline)).strip(), []
+        if loose:
+            self._cells.append(loose)
         self._in_cell = True
 
     def _end_cell(self) -> None:

@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.pdfgen.canvas import Canvas
@@ -140,6 +140,13 @@ def test_html_without_text() -> None:
         html.read(b"<html><script>x()</script><nav>menu</nav></html>", mime=kinds.HTML, bounds=BOUNDS)
 
 
+def test_paragraphs_of_a_cell_stay_apart() -> None:
+    page = b"<table><tr><td><p>one</p>two<p>three</p></td><td>four</td></tr></table>"
+    assert html.read(page, mime=kinds.HTML, bounds=BOUNDS).text == "one two three | four"
+
+
+@settings(max_examples=500)
+@example(["<tr>", "word", "<td>"])
 @given(
     st.lists(st.sampled_from(["<tr>", "<td>", "</td>", "<li>", "<p>", "</table>", "<h1>", "</h1>", "<pre>", "word"]))
 )
