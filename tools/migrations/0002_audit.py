@@ -9,6 +9,18 @@ BEGIN
 END $$;
 CREATE TRIGGER tools_toolcall_final BEFORE UPDATE ON tools_toolcall
     FOR EACH ROW WHEN (OLD.finished_at IS NOT NULL) EXECUTE FUNCTION tools_toolcall_is_final();
+
+-- privileges can come back by a restore; the trigger comes with the table
+CREATE FUNCTION tools_toolcall_is_kept() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_user = 'parley_app' THEN
+        RAISE EXCEPTION 'the audit of tool calls is kept' USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN OLD;
+END $$;
+CREATE TRIGGER tools_toolcall_kept BEFORE DELETE ON tools_toolcall
+    FOR EACH ROW EXECUTE FUNCTION tools_toolcall_is_kept();
+
 DO $$ BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'parley_app') THEN
         REVOKE DELETE, TRUNCATE ON tools_toolcall FROM parley_app;
@@ -17,6 +29,8 @@ END $$;
 """
 
 BACKWARD = """
+DROP TRIGGER tools_toolcall_kept ON tools_toolcall;
+DROP FUNCTION tools_toolcall_is_kept();
 DROP TRIGGER tools_toolcall_final ON tools_toolcall;
 DROP FUNCTION tools_toolcall_is_final();
 """
