@@ -102,16 +102,30 @@ def branch(conversation: Conversation, *, leaf: uuid.UUID | None) -> Branch:
     return Branch(turn_views(list(rows)), older_url)
 
 
-EXTRACTIVE_NOTICE = (
-    "No model is configured: answers are passages quoted from the documents, word for word. An administrator can "
-    "connect a model server."
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a person must know at a glance (`short`), and the whole of it for whoever asks (`sentences`)."""
+
+    short: str
+    sentences: tuple[str, ...] = ()
+
+
+EXTRACTIVE_NOTICE = Notice(
+    "Without a model, answers are quotations.",
+    (
+        "No model is configured: answers are passages quoted from the documents, word for word.",
+        "An administrator can connect a model server.",
+    ),
 )
-HASHING_NOTICE = "No embeddings server is configured: documents are searched by their words, not by their meaning."
+HASHING_NOTICE = Notice(
+    "Documents are searched by words only.",
+    ("No embeddings server is configured: documents are searched by their words, not by their meaning.",),
+)
 
 
-def provider_notice(assistant: Assistant | None) -> str:
-    """Say plainly what answers where no model, or no embedder, is set up. Empty where both are."""
-    notices = []
+def provider_notice(assistant: Assistant | None) -> Notice | None:
+    """Say plainly what answers where no model, or no embedder, is set up. None where both are."""
+    notices: list[Notice] = []
     try:
         version = assistant.published_version if assistant else None
         model = chat_model(version) if version else default_model(EndpointModel.Purpose.CHAT)
@@ -120,5 +134,7 @@ def provider_notice(assistant: Assistant | None) -> str:
         if default_model(EndpointModel.Purpose.EMBEDDING).endpoint.provider == Endpoint.Provider.HASHING:
             notices.append(HASHING_NOTICE)
     except NoModelError as error:
-        notices.append(error.message)
-    return " ".join(notices)
+        notices.append(Notice(error.message))
+    if not notices:
+        return None
+    return Notice(notices[0].short, tuple(sentence for notice in notices for sentence in notice.sentences))

@@ -32,7 +32,7 @@ class ParleyChat extends HTMLElement {
     });
     listen(this, {
       "parley:send": (message) => this.#send(message),
-      "parley:assistant": (id) => this.dataset.assistant = this.#composer.dataset.assistant = id,
+      "parley:assistant": (chosen) => this.#assistant(chosen),
       "parley:starter": (text) => this.#composer.submit(text),
       "parley:files": () => this.#files(),
       "parley:stop": () => this.#stop(),
@@ -95,6 +95,12 @@ class ParleyChat extends HTMLElement {
     return this.querySelectorAll("parley-turn[data-live]");
   }
 
+  /** @param {{id: string, name: string}} chosen */
+  #assistant({ id, name }) {
+    this.dataset.assistant = this.#composer.dataset.assistant = id;
+    find(document, "[data-assistant-name]").dataset.assistantName = name;
+  }
+
   /** @param {{text: string, files: string[], chips: HTMLElement[]}} written */
   #send({ text, files, chips }) {
     const turns =
@@ -150,6 +156,9 @@ class ParleyChat extends HTMLElement {
     if (!this.hasAttribute("data-new")) return;
     this.removeAttribute("data-new");
     if (this.dataset.url) history.replaceState(null, "", this.dataset.url);
+    this.#composer.arrived();
+    const shown = find(document, "[data-assistant-name]");
+    shown.textContent = shown.dataset.assistantName;
   }
 
   /** @param {Frame} frame turn.final */

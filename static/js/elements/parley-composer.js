@@ -14,6 +14,7 @@ const NEAR_THE_LIMIT = 0.9;
 
 export class ParleyComposer extends HTMLElement {
   #limits = { chars: 0, bytes: 0, files: 0 };
+  #keptAs = "";
 
   connectedCallback() {
     const { maxChars, maxBytes, maxFiles } = this.dataset;
@@ -30,7 +31,8 @@ export class ParleyComposer extends HTMLElement {
     find(this, "[data-stop]").addEventListener("click", () => this.#stop());
     this.#files.addEventListener("click", (event) => this.#fileClicked(event));
     acceptDrops(find(this, "[data-veil]"), (files) => this.addFiles(files));
-    if (!text.value) text.value = sessionStorage.getItem(this.#draftKey) ?? "";
+    this.#keptAs = this.#draftKey;
+    if (!text.value) text.value = sessionStorage.getItem(this.#keptAs) ?? "";
     this.#typed();
   }
 
@@ -112,8 +114,7 @@ export class ParleyComposer extends HTMLElement {
   #typed() {
     const text = this.#text;
     const length = text.value.length;
-    if (text.value) sessionStorage.setItem(this.#draftKey, text.value);
-    else sessionStorage.removeItem(this.#draftKey);
+    this.#keep();
     find(this, "[data-send]").disabled = !text.value.trim();
     const hint = find(this, "[data-hint]");
     const near = length > this.#limits.chars * NEAR_THE_LIMIT;
@@ -130,6 +131,19 @@ export class ParleyComposer extends HTMLElement {
       text.style.blockSize = "auto";
       text.style.blockSize = `${text.scrollHeight}px`;
     }
+  }
+
+  /** The conversation has got an address of its own: the draft moves there. */
+  arrived() {
+    this.#keep();
+  }
+
+  #keep() {
+    const draft = this.#text.value;
+    if (this.#keptAs !== this.#draftKey) sessionStorage.removeItem(this.#keptAs);
+    this.#keptAs = this.#draftKey;
+    if (draft) sessionStorage.setItem(this.#keptAs, draft);
+    else sessionStorage.removeItem(this.#keptAs);
   }
 
   /** @param {KeyboardEvent} event */

@@ -2,7 +2,7 @@
 /// <reference lib="dom" />
 /// <reference lib="dom.iterable" />
 /**
- * The beginning of a conversation: who answers, and what to ask first. Says `parley:assistant` (an id) and
+ * The beginning of a conversation: who answers, and what to ask first. Says `parley:assistant` {id, name} and
  * `parley:starter` (a text).
  */
 
@@ -26,13 +26,15 @@ class ParleyWelcome extends HTMLElement {
 
   /** @param {Event} event */
   #chosen = (event) => {
-    const { value } = /** @type {HTMLInputElement} */ (event.target);
+    const input = /** @type {HTMLInputElement} */ (event.target);
+    const { value } = input;
     for (
       const starters of /** @type {NodeListOf<HTMLElement>} */ (this.querySelectorAll("[data-starters]"))
     ) {
       starters.hidden = starters.dataset.starters !== value;
     }
-    this.dispatchEvent(new CustomEvent("parley:assistant", { bubbles: true, detail: value }));
+    const name = input.closest("label")?.querySelector(".assistant__name")?.textContent ?? "";
+    this.dispatchEvent(new CustomEvent("parley:assistant", { bubbles: true, detail: { id: value, name } }));
   };
 
   /** @param {Event} event */
