@@ -4,6 +4,8 @@ from django.contrib import messages
 from django.contrib.auth import authenticate, login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
@@ -27,5 +29,6 @@ def sign_in_link(request: HttpRequest, token: str) -> HttpResponse:
         return render(request, "core/sign_in_link_invalid.html", status=410)
     login(request, user)
     if not user.has_usable_password():
-        messages.info(request, _("You are signed in. Set a password in your account to sign in next time."))
+        sentence = _('You are signed in. <a href="{}">Set a password</a> to sign in next time.')
+        messages.info(request, format_html(sentence, reverse("account_set_password")))
     return redirect("chat:home")
