@@ -13,6 +13,8 @@ const AT_END = 48;
 
 export class ParleyThread extends HTMLElement {
   #following = true;
+  #top = 0;
+  #height = 0;
   /** @type {ResizeObserver | null} */
   #observer = null;
 
@@ -62,13 +64,23 @@ export class ParleyThread extends HTMLElement {
   }
 
   #scrolled = () => {
-    this.#following = this.#distance < AT_END;
+    // what was written since the thread went to its end is no sign that the reader left it
+    const upwards = this.scrollTop < this.#top && this.scrollHeight >= this.#height;
+    if (this.#distance < AT_END) this.#following = true;
+    else if (upwards) this.#following = false;
+    this.#note();
     this.#tell();
   };
 
   #settle() {
     if (this.#following) this.scrollTop = this.scrollHeight;
+    this.#note();
     this.#tell();
+  }
+
+  #note() {
+    this.#top = this.scrollTop;
+    this.#height = this.scrollHeight;
   }
 
   #tell() {
