@@ -90,6 +90,8 @@ export async function uploadInto(list, file, options) {
   } catch (error) {
     if (!(error instanceof UploadError)) return;
     chip.dataset.state = "refused";
+    const label = chip.querySelector("[data-label]");
+    if (label) label.textContent = chip.dataset.textRefused ?? "";
     bar.hidden = true;
     message.hidden = false;
     message.textContent = error.message;
