@@ -5,6 +5,7 @@ ChatError
 │   ├── InputTooLongError            (the newest message does not fit into the model)
 │   ├── TurnDeadlineError            (took longer than a turn may)                            retryable
 │   ├── TooManyStepsError            (asked for more steps than a turn may have)
+│   ├── TurnAbandonedError           (its processes ended time and again)                     retryable
 │   └── InternalError                (a fault of Parley)                                      retryable
 ├── UnknownProviderError             (an endpoint names a provider that is not installed)
 ├── LostTurnError                    (another process has taken the turn over)
@@ -247,6 +248,13 @@ class TurnDeadlineError(TurnError):
 
 class TooManyStepsError(TurnError):
     code = "too_many_steps"
+
+
+class TurnAbandonedError(TurnError):
+    """Its processes ended time and again while they answered."""
+
+    code = "turn_abandoned"
+    retryable = True
 
 
 class InternalError(TurnError):

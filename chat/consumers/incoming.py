@@ -16,6 +16,8 @@ class _Frame(BaseModel):
 class Subscribe(_Frame):
     type: Literal["subscribe"]
     topic: Annotated[str, Field(max_length=100)]
+    # turns that the page shows as live
+    live: Annotated[tuple[UUID, ...], Field(max_length=100)] = ()
 
 
 class Unsubscribe(_Frame):

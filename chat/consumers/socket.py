@@ -5,7 +5,8 @@ import logging
 import time
 import uuid
 from collections import deque
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
+from functools import wraps
 from typing import Any
 
 from channels.generic.websocket import AsyncWebsocketConsumer
@@ -19,7 +20,7 @@ from chat.consumers.hearing import Hearing
 from chat.consumers.outgoing import Outgoing
 from chat.consumers.watching import ConversationWatch, created_frame
 from chat.realtime import hints
-from chat.realtime.hub import LOST, hub
+from chat.realtime.hub import LOST
 from chat.rendering.frames import encode
 from chat.services import turns
 from chat.turns import process
@@ -33,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 PROTOCOL = 1
 SESSION_ENDED = 4401
+# RFC 6455's registry: "Try Again Later"
+AWAY = 1013
 FLOODED = 4429
 TOO_SLOW = 4408
 # Frames that a tab may send within `PERIOD` seconds, and how many errors of that kind close it.
@@ -41,6 +44,25 @@ PERIOD = 10.0
 MAX_TOPICS = 50
 # Seconds between two looks whether session and rights still hold.
 RECHECK_INTERVAL = 5.0
+
+
+# What PostgreSQL's absence looks like.
+DATABASE_AWAY = (OperationalError, InterfaceError)
+
+_Hint = Callable[["ChatConsumer", dict[str, Any]], Awaitable[None]]
+
+
+def _may_be_lost(hear: _Hint) -> _Hint:
+    """A hint that cannot be followed now is as one that was lost: `_recheck` repairs it, and the socket stays."""
+
+    @wraps(hear)
+    async def heard(consumer: "ChatConsumer", message: dict[str, Any]) -> None:
+        try:
+            await hear(consumer, message)
+        except DATABASE_AWAY as error:
+            logger.warning("A hint was not followed: %s", error)
+
+    return heard
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
@@ -55,7 +77,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self._tasks: set[asyncio.Task[None]] = set()
         self._hearing = Hearing(self.channel_layer, self.channel_name)
         self._outgoing = Outgoing(self._send_text, self._catch_up)
-        user = await self._current_user()
+        try:
+            user = await self._current_user()
+        except DATABASE_AWAY as error:
+            logger.warning("A socket could not be opened: %s", error)
+            await self.accept()
+            await self.close(code=AWAY)
+            return
         await self.accept()
         if user is None:
             # only an accepted socket can tell the browser why it is closed
@@ -87,7 +115,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self._handle(frame)
         except ParleyError as error:
             self._put_error(error, frame.ref if frame else None)
-        except (OperationalError, InterfaceError) as error:
+        except DATABASE_AWAY as error:
             logger.warning("A frame could not be answered: %s", error)
             away = UnavailableError("The database does not answer right now. Try again in a moment.")
             self._put_error(away, frame.ref if frame else None)
@@ -158,7 +186,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         await self._join(topic)
         self._put_frame({"type": "subscribed", "topic": frame.topic, "ref": frame.ref})
         if watch := self._watches.get(topic.id) if topic.id else None:
-            await watch.sync()
+            await watch.sync(frame.live)
         await self._documents.begin(topic)
 
     async def _join(self, topic: topics.Topic) -> None:
@@ -180,18 +208,21 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     # Hints from other places ------------------------------------------------------------------------------------
 
+    @_may_be_lost
     async def turn_hint(self, message: dict[str, Any]) -> None:
         turn_id = uuid.UUID(message["turn"])
-        for watch in self._watches.values():
+        for watch in tuple(self._watches.values()):
             if message["what"] == "created" and not watch.follows(turn_id):
                 conversation = await in_database(topics.conversation_of, turn_id)
                 if conversation == watch.conversation:
                     self._put(encode(await in_database(created_frame, turn_id)))
             await watch.sync()
 
+    @_may_be_lost
     async def document_hint(self, message: dict[str, Any]) -> None:
         await self._documents.send(message["document"], message["store"])
 
+    @_may_be_lost
     async def store_hint(self, message: dict[str, Any]) -> None:
         """The conversation got a file, maybe its first and with it a store: hear of its documents from now on."""
         topic = topics.Topic("conversation", uuid.UUID(message["conversation"])).name
@@ -199,6 +230,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self._hearing.join(topic, [store_group(uuid.UUID(message["store"]))])
             await self._documents.send(message["document"], message["store"])
 
+    @_may_be_lost
     async def conversation_hint(self, message: dict[str, Any]) -> None:
         frame = await in_database(topics.conversation_frame, self.user, uuid.UUID(message["conversation"]))
         if frame is not None:
@@ -206,11 +238,15 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     # Inner workings -----------------------------------------------------------------------------------------------
 
-    def _ended(self, watch: ConversationWatch, turn: uuid.UUID) -> None:
-        live = hub.local(turn)
-        if live is not None and live.ended is not None and live.ended.status == LOST:
-            return  # whoever took it over tells us
-        self._spawn(watch.send_final(turn))
+    def _ended(self, watch: ConversationWatch, turn: uuid.UUID, status: str) -> None:
+        if status != LOST:  # else whoever takes it over tells us
+            self._spawn(self._send_final(watch, turn))
+
+    async def _send_final(self, watch: ConversationWatch, turn: uuid.UUID) -> None:
+        try:
+            await watch.send_final(turn)
+        except DATABASE_AWAY as error:
+            logger.warning("The end of turn %s is not sent yet: %s", turn, error)
 
     def _put(self, frame: str, *, turn: uuid.UUID | None = None) -> bool:
         if self._outgoing.put(frame, turn=turn):
@@ -260,16 +296,24 @@ class ChatConsumer(AsyncWebsocketConsumer):
         """Close or unsubscribe what is no longer allowed, and repair what a lost hint left behind."""
         while True:
             await asyncio.sleep(RECHECK_INTERVAL)
-            with suppress(OperationalError, InterfaceError):
-                if await self._current_user() is None:
-                    await self.close(code=SESSION_ENDED)
+            try:
+                if not await self._checked():
                     return
-                for name in await in_database(topics.refused, self.user, list(self._topics.values())):
-                    await self._unsubscribe(name, "not_found")
-                await self._hearing.again()
-                await self._documents.again()
-                for watch in list(self._watches.values()):
-                    await watch.sync()
+            except DATABASE_AWAY as error:
+                logger.warning("A socket could not be looked at: %s", error)
+
+    async def _checked(self) -> bool:
+        """Whether the session still holds."""
+        if await self._current_user() is None:
+            await self.close(code=SESSION_ENDED)
+            return False
+        for name in await in_database(topics.refused, self.user, list(self._topics.values())):
+            await self._unsubscribe(name, "not_found")
+        await self._hearing.again()
+        await self._documents.again()
+        for watch in list(self._watches.values()):
+            await watch.sync()
+        return True
 
 
 def _parse(text: str | None) -> Any:

@@ -5,7 +5,7 @@ seconds.
 """
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -52,29 +52,36 @@ class ConversationWatch:
 
     conversation: uuid.UUID
     put: Put
-    ended: Callable[["ConversationWatch", uuid.UUID], None]
+    ended: Callable[["ConversationWatch", uuid.UUID, str], None]
     _turns: dict[uuid.UUID, _Watched] = field(default_factory=dict)
     _seen: set[uuid.UUID] = field(default_factory=set)
+    _closed: bool = False
 
-    async def sync(self) -> None:
-        """Bring what is watched to what the rows say."""
-        known = set(self._turns)
-        for state in await in_database(turn_states, self.conversation, known):
+    async def sync(self, believed: Collection[uuid.UUID] = ()) -> None:
+        """Bring what is watched to what the rows say.
+
+        `believed` are turns that the browser still shows as live, for all we know wrongly: they may have ended while
+        it was away. Those of other conversations are passed over.
+        """
+        for state in await in_database(turn_states, self.conversation, {*self._turns, *believed}):
             if state.is_final:
-                await self.send_final(state.id)
+                await self.send_final(state.id, believed=state.id in believed)
             else:
                 self.watch(state.id, state.epoch, running=state.status == Turn.Status.IN_PROGRESS)
 
     def watch(self, turn: uuid.UUID, epoch: int, *, running: bool) -> None:
         """Follow a turn: at once where it runs (here or elsewhere), else as soon as it does."""
+        if self._closed:
+            return
         watched = self._turns.get(turn)
         self._seen.add(turn)
         if watched is None:
             watched = self._turns[turn] = _Watched(hub.when_running(turn, lambda live: self._attach(turn, live)))
+        shown = watched.screen.live.epoch if watched.screen is not None else -1
         live = hub.local(turn)
-        if live is None and running:
+        if running and epoch > shown and (live is None or live.epoch < epoch):
             live = hub.watch(turn, epoch)
-        if live is not None and (watched.screen is None or watched.screen.live.epoch < live.epoch):
+        if live is not None and live.epoch > shown:
             self._attach(turn, live)
 
     def _attach(self, turn: uuid.UUID, live: LiveTurn) -> None:
@@ -83,7 +90,7 @@ class ConversationWatch:
             return
         self._detach(watched)
         watched.screen = screens.of(live)
-        watched.screen.attach(self, partial(self.put, turn=turn), lambda _status: self.ended(self, turn))
+        watched.screen.attach(self, partial(self.put, turn=turn), lambda status: self.ended(self, turn, status))
 
     def _detach(self, watched: _Watched) -> None:
         screen, watched.screen = watched.screen, None
@@ -92,14 +99,20 @@ class ConversationWatch:
             screens.release(screen)
             hub.release(screen.live)
 
-    async def send_final(self, turn: uuid.UUID) -> None:
-        """Send the turn as its rows have it and stop following it; once per turn."""
-        watched = self._turns.pop(turn, None)
-        if watched is None:
+    async def send_final(self, turn: uuid.UUID, *, believed: bool = False) -> None:
+        """Send the turn as its rows have it and stop following it; once per turn, or where it is believed to be live.
+
+        Where the rows cannot be read, or are not final, it is followed further.
+        """
+        frame = await in_database(final_frame, turn)
+        if frame is None:
             return
-        self._detach(watched)
-        watched.forget()
-        self.put(encode(await in_database(final_frame, turn)))
+        watched = self._turns.pop(turn, None)
+        if watched is not None:
+            self._detach(watched)
+            watched.forget()
+        if watched is not None or believed:
+            self.put(encode(frame))
 
     def follows(self, turn: uuid.UUID) -> bool:
         """Whether this socket was told of the turn before."""
@@ -110,14 +123,18 @@ class ConversationWatch:
         return watched.screen.snapshot() if watched is not None and watched.screen is not None else None
 
     def close(self) -> None:
+        self._closed = True
         for watched in self._turns.values():
             self._detach(watched)
             watched.forget()
         self._turns.clear()
 
 
-def final_frame(turn_id: uuid.UUID) -> dict[str, Any]:
-    turn = Turn.objects.only("status").get(id=turn_id)
+def final_frame(turn_id: uuid.UUID) -> dict[str, Any] | None:
+    """Return the frame of a final turn, else None."""
+    turn = Turn.objects.only("status").filter(id=turn_id, status__in=Turn.FINAL).first()
+    if turn is None:
+        return None
     return {"type": "turn.final", "turn": str(turn_id), "status": turn.status, "html": turn_html(turn_id)}
 
 

@@ -1,6 +1,11 @@
-"""Taking turns: queued ones whose time has come, and those whose owner is dead. The database decides who wins."""
+"""Taking turns: queued ones whose time has come, and those that nobody runs. The database decides who wins.
+
+Nobody runs a turn whose owner is dead, nor one that its living owner has no task for: the task ended without bringing
+it into a final state, because PostgreSQL was away or the claim's answer was lost.
+"""
 
 import uuid
+from collections.abc import Collection
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
@@ -26,9 +31,9 @@ WHERE turn.status = 'queued'
       AND turn.created_at > now() - %(wait)s::interval)
 UNION ALL
 SELECT turn.id FROM chat_turn turn
-WHERE turn.status = 'in_progress'
-  AND NOT EXISTS (
-    SELECT FROM core_process owner WHERE owner.id = turn.owner AND owner.seen_at > now() - %(alive)s::interval)
+WHERE turn.status = 'in_progress' AND turn.id <> ALL(%(running)s)
+  AND (turn.owner = %(owner)s OR NOT EXISTS (
+    SELECT FROM core_process owner WHERE owner.id = turn.owner AND owner.seen_at > now() - %(alive)s::interval))
 LIMIT %(limit)s
 """
 
@@ -36,19 +41,23 @@ _TAKE = """
 UPDATE chat_turn SET status = 'in_progress', owner = %(owner)s, epoch = epoch + 1,
     started_at = coalesce(started_at, now())
 WHERE id = (
-    SELECT id FROM chat_turn WHERE id = %(turn)s AND (status = 'queued' OR (status = 'in_progress' AND NOT EXISTS (
-        SELECT FROM core_process process
-        WHERE process.id = chat_turn.owner AND process.seen_at > now() - %(alive)s::interval)))
+    SELECT id FROM chat_turn WHERE id = %(turn)s AND (status = 'queued' OR (status = 'in_progress' AND (
+        chat_turn.owner = %(owner)s OR NOT EXISTS (
+            SELECT FROM core_process process
+            WHERE process.id = chat_turn.owner AND process.seen_at > now() - %(alive)s::interval))))
     FOR UPDATE SKIP LOCKED)
 RETURNING epoch, conversation_id, (SELECT user_id FROM chat_conversation WHERE id = conversation_id)
 """
 
 
-def claim_turns(owner: uuid.UUID, *, limit: int) -> list[Claimed]:
-    """Take up to `limit` turns for the process `owner`. Each taking raises the turn's epoch."""
+def claim_turns(owner: uuid.UUID, *, running: Collection[uuid.UUID], limit: int) -> list[Claimed]:
+    """Take up to `limit` turns for the process `owner`, which runs `running`. Each taking raises the turn's epoch.
+
+    Only one call for an owner at a time: what it took before has to be among `running`.
+    """
     times = {"wait": f"{settings.FILES_WAIT_SECONDS} seconds", "alive": f"{ALIVE.total_seconds()} seconds"}
     with connection.cursor() as cursor:
-        cursor.execute(_CANDIDATES, {**times, "limit": limit})
+        cursor.execute(_CANDIDATES, {**times, "owner": owner, "running": list(running), "limit": limit})
         candidates = [row[0] for row in cursor.fetchall()]
     return [claimed for turn in candidates if (claimed := _take(turn, owner, times["alive"]))]
 

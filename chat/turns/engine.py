@@ -5,7 +5,8 @@ Yields events for the watchers and the turn's outcome last; writes through the r
 """
 
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
@@ -50,6 +51,14 @@ class Engine:
         taken over.
         """
         job = await in_database(load_job, self.claimed)
+        if job.answered:
+            yield recorder.Outcome(job.answered)
+            return
+        async with aclosing(self._steps(job)) as happenings:
+            async for event in happenings:
+                yield event
+
+    async def _steps(self, job: Job) -> AsyncGenerator[events.TurnEvent | recorder.Outcome, None]:
         if job.passages is None and job.version.retrieval == AssistantVersion.Retrieval.AUTO:
             yield events.StateChanged(Turn.Status.IN_PROGRESS, "Searching the documents…")
             job = await self._with_passages(job)
@@ -59,7 +68,7 @@ class Engine:
         yield events.StateChanged(Turn.Status.IN_PROGRESS, "Waiting for the model…")
         if shown := output_text(job.produced):
             yield events.TextReplaced(shown + "\n\n")
-        materials = _materials(job)
+        materials = await self._with_outputs(_materials(job), job.open_calls)
         for step in range(job.next_step, settings.TURN_MAX_STEPS):
             outcome: StepOutcome | None = None
             async for event in Step(self.claimed, self._providers, materials, step).run(job.models):
@@ -73,9 +82,8 @@ class Engine:
                 yield self._final(outcome)
                 return
             self._unsaved.clear()
-            outputs = [_refused(call) for call in outcome.calls]
-            await in_database(recorder.save_outputs, self.claimed, outputs)
-            materials = replace(materials, produced=(*materials.produced, *outcome.output, *outputs))
+            materials = replace(materials, produced=(*materials.produced, *outcome.output))
+            materials = await self._with_outputs(materials, outcome.calls)
             if output_text(outcome.output):
                 yield events.TextAdded("\n\n")
         raise TooManyStepsError(f"The assistant did not come to an answer within {settings.TURN_MAX_STEPS} steps.")
@@ -86,6 +94,14 @@ class Engine:
         if passages:
             await in_database(recorder.save_passages, job.claimed, passages)
         return replace(job, passages=passages)
+
+    async def _with_outputs(self, materials: Materials, calls: Sequence[FunctionCall]) -> Materials:
+        """Give each of these calls its one output."""
+        if not calls:
+            return materials
+        outputs = [_refused(call) for call in calls]
+        await in_database(recorder.save_outputs, self.claimed, outputs)
+        return replace(materials, produced=(*materials.produced, *outputs))
 
     def _final(self, outcome: StepOutcome | None) -> recorder.Outcome:
         if isinstance(outcome, Failed):

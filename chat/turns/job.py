@@ -7,11 +7,14 @@ from django.db.models import Q, QuerySet
 
 from chat.context.passages import NumberedPassage, restore
 from chat.errors import LostTurnError
-from chat.models import AssistantVersion, Item, Summary, Turn
+from chat.models import AssistantVersion, Item, Response, Summary, Turn
+from chat.providers.items import FunctionCall, function_calls
 from chat.selectors.branches import PastTurn, branch_ids, latest_summary, past_turns
 from chat.selectors.targets import ModelChoice, model_choices
 from retrieval.models import VectorStore
 
+# Responses whose items were saved with them. A turn that was not ended has no cancelled one but its server's doing.
+_SAVED = (Response.Status.COMPLETED, Response.Status.INCOMPLETE, Response.Status.CANCELLED)
 # Turns that are looked at for context at most; no window is longer.
 MAX_PAST_TURNS = 400
 
@@ -30,7 +33,9 @@ class Claimed:
 class Job:
     """A claimed turn with everything its steps are made from.
 
-    `produced` holds the items that earlier steps of this turn saved, `next_step` the number of the step to do.
+    `produced` holds the items that earlier steps of this turn saved, `open_calls` those calls among them that have no
+    output yet, `next_step` the number of the step to do. `answered` says with which status the turn ends where its
+    last answer was saved and only its end was not.
     """
 
     claimed: Claimed
@@ -41,7 +46,9 @@ class Job:
     summary: Summary | None
     produced: tuple[dict[str, object], ...]
     passages: tuple[NumberedPassage, ...] | None
+    open_calls: tuple[FunctionCall, ...]
     next_step: int
+    answered: Turn.Status | None
 
     @property
     def scope(self) -> QuerySet[VectorStore]:
@@ -69,10 +76,8 @@ def load_job(claimed: Claimed) -> Job:
     if turn is None or turn.input_item is None:
         raise LostTurnError("The turn is not ours.")
     ids = branch_ids(turn.parent_id, limit=MAX_PAST_TURNS) if turn.parent_id else []
-    own = list(turn.items.exclude(role=Item.Role.USER).order_by("position"))
-    steps = [
-        item.response.step for item in turn.items.exclude(response=None).select_related("response") if item.response
-    ]
+    produced = tuple(turn.items.exclude(role=Item.Role.USER).order_by("position").values_list("payload", flat=True))
+    last = turn.responses.filter(status__in=_SAVED).order_by("step", "attempt").last()
     return Job(
         claimed=claimed,
         version=turn.version,
@@ -80,7 +85,21 @@ def load_job(claimed: Claimed) -> Job:
         question=turn.input_item,
         past=tuple(past_turns(ids)),
         summary=latest_summary(ids) if ids else None,
-        produced=tuple(item.payload for item in own),
+        produced=produced,
+        open_calls=_open_calls(produced),
         passages=tuple(restore(turn.passages)) if turn.passages else None,
-        next_step=max(steps, default=-1) + 1,
+        next_step=last.step + 1 if last else 0,
+        answered=_answered(last) if last else None,
     )
+
+
+def _open_calls(produced: tuple[dict[str, object], ...]) -> tuple[FunctionCall, ...]:
+    done = {item.get("call_id") for item in produced if item.get("type") == "function_call_output"}
+    return tuple(call for call in function_calls(produced) if call.call_id not in done)
+
+
+def _answered(last: Response) -> Turn.Status | None:
+    """How a turn ends whose last response is this one; None where it goes on with calls."""
+    if last.status == Response.Status.INCOMPLETE:
+        return Turn.Status.INCOMPLETE
+    return None if last.items.filter(type="function_call").exists() else Turn.Status.COMPLETED

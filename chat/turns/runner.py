@@ -1,20 +1,21 @@
 """Owns the turns of one web process: claims them, runs each as a task, and brings every one into a final state.
 
 Closing a tab stops nothing. Only a stop that somebody asked for, the deadline, or the end of the process does; the
-last leaves the turn to another process, which takes it over when the heartbeat has gone quiet.
+last leaves the turn to another process, which takes it over when the heartbeat has gone quiet. Where PostgreSQL goes
+away the turn is let go of, and taken again from its rows.
 """
 
 import asyncio
 import logging
 import uuid
 from contextlib import aclosing, suppress
+from functools import partial
 
 from django.conf import settings
-from django.db import Error as DatabaseError
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 
 from chat import events
-from chat.errors import InternalError, LostTurnError, TurnDeadlineError
+from chat.errors import InternalError, LostTurnError, TurnAbandonedError, TurnDeadlineError
 from chat.models import Turn
 from chat.providers.registry import Providers
 from chat.realtime import hints
@@ -33,9 +34,13 @@ logger = logging.getLogger(__name__)
 # Seconds between two looks for turns that nobody told us of, and for stops.
 SWEEP_INTERVAL = 1.0
 MAX_RUNNING = 500
-# Tries to write a turn's end while PostgreSQL is away, and the seconds between them.
-FINISH_TRIES = 60
+# Seconds between two tries to write a turn's end while PostgreSQL is away.
 FINISH_INTERVAL = 1.0
+# Times that a turn is taken. One that ends its processes, or finds no database time and again, must not go on for ever.
+MAX_CLAIMS = 10
+# SQLSTATE classes of a server that goes, comes or gives up on a transaction for reasons that pass: connection
+# exceptions, operator intervention (not 57014, a statement that was cancelled) and transaction rollbacks.
+_PASSING = ("08", "57P", "40")
 
 
 class Runner:
@@ -47,6 +52,8 @@ class Runner:
         self._heartbeat = Heartbeat("web")
         self._tasks: dict[uuid.UUID, asyncio.Task[None]] = {}
         self._stopping: set[uuid.UUID] = set()
+        self._ending: set[uuid.UUID] = set()
+        self._draining = False
         self._awake = asyncio.Event()
         self._sweep: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -62,12 +69,13 @@ class Runner:
 
     async def stop(self, *, drain: float = 20.0) -> None:
         """Take nothing new, give running turns `drain` seconds, then leave the rest to other processes."""
+        self._draining = True
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=drain)
         if self._sweep is not None:
             self._sweep.cancel()
             with suppress(asyncio.CancelledError):
                 await self._sweep
-        if self._tasks:
-            await asyncio.wait(self._tasks.values(), timeout=drain)
         for task in list(self._tasks.values()):
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
@@ -82,44 +90,56 @@ class Runner:
     def stop_turn(self, turn: uuid.UUID) -> None:
         """End a running turn of this process now; its stop must already stand in its row."""
         task = self._tasks.get(turn)
-        if task is not None and turn not in self._stopping:
+        if task is not None and turn not in self._stopping and turn not in self._ending:
             self._stopping.add(turn)
             task.cancel()
 
     async def _look(self) -> None:
         while True:
             try:
-                await self._claim()
+                if not self._draining:
+                    await self._claim()
                 for turn in await in_database(stopped, self.id) if self._tasks else ():
                     self.stop_turn(turn)
-            except DatabaseError as error:
+            except (OperationalError, InterfaceError) as error:
                 logger.warning("The database cannot be asked for turns: %s", error)
+            except Exception:
+                # whatever it was, nobody else looks for the turns of this process
+                logger.exception("The look for turns failed")
+            # not `wait_for`: in Python 3.11 it swallows a cancellation that comes together with the event
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._awake.wait(), SWEEP_INTERVAL)
+                async with asyncio.timeout(SWEEP_INTERVAL):
+                    await self._awake.wait()
             self._awake.clear()
 
     async def _claim(self) -> None:
         room = MAX_RUNNING - len(self._tasks)
         if room <= 0:
             return
-        for claimed in await in_database(claim_turns, self.id, limit=room):
+        for claimed in await in_database(claim_turns, self.id, running=set(self._tasks), limit=room):
             task = asyncio.create_task(self._run(claimed), name=f"turn {claimed.turn}")
             self._tasks[claimed.turn] = task
-            task.add_done_callback(lambda _task, turn=claimed.turn: self._forget(turn))  # type: ignore[misc]
+            task.add_done_callback(partial(self._forget, claimed.turn))
 
-    def _forget(self, turn: uuid.UUID) -> None:
-        self._tasks.pop(turn, None)
+    def _forget(self, turn: uuid.UUID, task: "asyncio.Task[None]") -> None:
+        del self._tasks[turn]
         self._stopping.discard(turn)
+        self._ending.discard(turn)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("The task of turn %s ended without its end", turn, exc_info=error)
         self._awake.set()  # the next turn of the conversation may be waiting
 
     async def _run(self, claimed: Claimed) -> None:
-        async with self._hub.running(claimed.turn, claimed.epoch) as live:
-            self._tell(claimed, "running")
-            outcome = await self._outcome(claimed, live)
-            # a stop that comes now must not undo the end that was reached
-            ended = outcome is not None and await asyncio.shield(self._finish(claimed, outcome))
-            live.apply(events.Ended(outcome.status if outcome and ended else LOST))
-        self._tell(claimed, "ended")
+        try:
+            async with self._hub.running(claimed.turn, claimed.epoch) as live:
+                self._tell(claimed, "running")
+                outcome = await self._outcome(claimed, live)
+                # a stop that comes now must not undo the end that was reached
+                self._ending.add(claimed.turn)
+                ended = outcome is not None and await self._finish(claimed, outcome)
+                live.apply(events.Ended(outcome.status if outcome and ended else LOST))
+        finally:
+            self._tell(claimed, "ended")
 
     def _tell(self, claimed: Claimed, what: str) -> None:
         """Hint to watchers in other processes and to the person's list of conversations."""
@@ -132,6 +152,9 @@ class Runner:
         """Run the engine to its outcome; None where the turn is left to another process."""
         engine = Engine(claimed, self._providers)
         error: ParleyError
+        if claimed.epoch > MAX_CLAIMS:
+            error = TurnAbandonedError("This answer was interrupted too often and was given up.")
+            return recorder.Outcome(Turn.Status.FAILED, error=error)
         try:
             async with asyncio.timeout(settings.TURN_MAX_SECONDS):
                 return await _follow(engine, live)
@@ -146,6 +169,12 @@ class Runner:
             return None
         except ParleyError as failure:
             error = failure
+        except (OperationalError, InterfaceError) as failure:
+            if _passes(failure):
+                logger.warning("Turn %s is taken again when the database is back: %s", claimed.turn, failure)
+                return None
+            logger.exception("Turn %s failed", claimed.turn)
+            error = InternalError("Something went wrong on our side. Your message is stored; try again.")
         except Exception:
             logger.exception("Turn %s failed", claimed.turn)
             error = InternalError("Something went wrong on our side. Your message is stored; try again.")
@@ -153,17 +182,22 @@ class Runner:
 
     async def _finish(self, claimed: Claimed, outcome: recorder.Outcome) -> bool:
         """Write the end; while PostgreSQL is away try again. False where the turn is not ours any more."""
-        for _ in range(FINISH_TRIES):
+        while True:
             try:
                 await in_database(recorder.finish_turn, claimed, outcome)
             except LostTurnError:
                 return False
-            except OperationalError as error:
+            except (OperationalError, InterfaceError) as error:
                 logger.warning("The end of turn %s cannot be written yet: %s", claimed.turn, error)
                 await asyncio.sleep(FINISH_INTERVAL)
             else:
                 return True
-        return False
+
+
+def _passes(error: Exception) -> bool:
+    """Whether the database is away or gave up on a transaction, so that the same may succeed later."""
+    state = getattr(error.__cause__, "sqlstate", None)
+    return state is None or state.startswith(_PASSING)
 
 
 async def _follow(engine: Engine, live: LiveTurn) -> recorder.Outcome:
