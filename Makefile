@@ -8,7 +8,7 @@ LOCK := --universal --generate-hashes --no-emit-index-url --no-emit-find-links -
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help up down status manage shell test check format lock venv venv-dev system clean
+.PHONY: help up down status manage shell test check bench format lock venv venv-dev system clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -35,6 +35,9 @@ test: venv-dev ## the whole suite, with servers of its own (ARGS="tests/unit -k 
 
 check: venv-dev ## style, types, import contracts, templates, scripts, deployment, migrations
 	@.ci/check
+
+bench: venv-dev ## measure how answers stream (ARGS="--users 1,10,50,200 --json figures.json")
+	@$(VENV) -m benchmarks.streaming.run --users 1,50,200 --searching 10 $(ARGS)
 
 format: venv-dev ## put the code into its form
 	@$(VENV) -m ruff check --fix-only --quiet .

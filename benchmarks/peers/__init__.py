@@ -1,0 +1,1 @@
+"""Parley as one of several applications under the same load driver."""
