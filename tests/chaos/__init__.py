@@ -1,0 +1,1 @@
+"""Real processes killed at named points, and what people see of it."""

@@ -1,0 +1,190 @@
+"""A browser tab over a real WebSocket: it comes back by itself, sends again what was not stored, keeps what it shows.
+
+The rules are those of `static/js/lib/socket.js`, `delivery.js` and `parley-turn.js`. Behind a load balancer a tab
+reaches another process when its own is gone; here it tries the next port.
+"""
+
+import asyncio
+import json
+import random
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from django.conf import settings
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+
+from tests.chat_client import Page
+
+FIRST_DELAY = 0.4
+LONGEST_DELAY = 15.0
+
+
+class Shown(Page):
+    """What the tab shows, also across connections: a snapshot sets the cursor, older frames are dropped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.created: dict[str, dict[str, Any]] = {}
+        # when the text of a turn changed, on the monotonic clock
+        self.changes: dict[str, list[float]] = {}
+
+    def take(self, frame: dict[str, Any]) -> None:
+        turn = frame.get("turn", "")
+        epoch, number = frame.get("epoch", 0), frame.get("number", 0)
+        known = self.cursor.get(turn, (-1, -1))
+        if frame["type"] == "turn.created":
+            self.created[frame["client_id"]] = frame
+        elif frame["type"] == "turn.snapshot":
+            if epoch < known[0]:
+                return
+            self.cursor[turn] = (epoch, number)
+        elif frame["type"] == "turn.blocks" and (epoch != known[0] or number <= known[1]):
+            return
+        if frame["type"] in {"turn.snapshot", "turn.blocks"}:
+            self.changes.setdefault(turn, []).append(time.monotonic())
+        super().take(frame)
+
+    def text(self, turn: str) -> str:
+        return "".join(self.blocks.get(turn, []))
+
+
+class Browser:
+    """One tab. `frames` holds everything it got; `connections` counts how often it had to connect."""
+
+    def __init__(self, ports: Sequence[int], session: str) -> None:
+        self.page = Shown()
+        self.frames: list[dict[str, Any]] = []
+        self.connections = 0
+        self._ports = list(ports)
+        self._session = session
+        self._socket: ClientConnection | None = None
+        self._topics: set[str] = set()
+        self._outbox: dict[str, dict[str, Any]] = {}
+        self._news = asyncio.Condition()
+        self._reads = asyncio.Event()
+        self._reads.set()
+
+    async def run(self) -> None:
+        failures = 0
+        while True:
+            greeted = len(self.frames)
+            with suppress(OSError, ConnectionClosed, InvalidHandshake, TimeoutError):
+                await self._live()
+            if any(frame["type"] == "hello" for frame in self.frames[greeted:]):
+                failures = 0
+            delay = min(LONGEST_DELAY, FIRST_DELAY * 2**failures) * (0.5 + random.random() / 2)  # noqa: S311 - nothing secret
+            failures += 1
+            self._ports.append(self._ports.pop(0))
+            await asyncio.sleep(delay)
+
+    async def _live(self) -> None:
+        port = self._ports[0]
+        headers = {"Cookie": f"{settings.SESSION_COOKIE_NAME}={self._session}"}
+        async with connect(
+            f"ws://127.0.0.1:{port}/ws/",
+            origin=f"http://127.0.0.1:{port}",  # type: ignore[arg-type]
+            additional_headers=headers,
+            proxy=None,
+            open_timeout=5,
+            max_size=None,
+        ) as connection:
+            self.connections += 1
+            async for text in connection:
+                frame = json.loads(text)
+                if frame["type"] == "hello":
+                    self._socket = connection
+                    await self._greet()
+                await self._take(frame)
+                await self._reads.wait()
+
+    async def _greet(self) -> None:
+        for topic in self._topics:
+            await self._send({"type": "subscribe", "topic": topic, "live": self._live_turns()})
+        for frame in tuple(self._outbox.values()):
+            await self._send(frame)
+
+    def _live_turns(self) -> list[str]:
+        return [frame["turn"] for frame in self.page.created.values() if frame["turn"] not in self.page.final]
+
+    async def _take(self, frame: dict[str, Any]) -> None:
+        self.page.take(frame)
+        if frame["type"] == "turn.created":
+            self._outbox.pop(frame["client_id"], None)
+        async with self._news:
+            self.frames.append(frame)
+            self._news.notify_all()
+
+    async def _send(self, frame: dict[str, Any]) -> None:
+        if self._socket is not None:
+            with suppress(ConnectionClosed):
+                await self._socket.send(json.dumps(frame, default=str))
+
+    async def until(self, reached: Callable[[], Any], seconds: float = 20) -> None:
+        """Wait for frames until this holds."""
+        async with asyncio.timeout(seconds), self._news:
+            await self._news.wait_for(lambda: bool(reached()))
+
+    async def open(self) -> None:
+        await self.until(lambda: self._socket is not None)
+
+    async def subscribe(self, topic: str) -> None:
+        self._topics.add(topic)
+        await self._send({"type": "subscribe", "topic": topic})
+
+    async def post(self, text: str, conversation: uuid.UUID, assistant: uuid.UUID) -> str:
+        """Send a message, now and after every reconnect until it is stored; return its client_id."""
+        client_id = str(uuid.uuid4())
+        await self.post_again(client_id, text, conversation, assistant)
+        return client_id
+
+    async def post_again(self, client_id: str, text: str, conversation: uuid.UUID, assistant: uuid.UUID) -> None:
+        self._topics.add(f"conversation:{conversation}")
+        self._outbox[client_id] = {
+            "type": "turn.create",
+            "conversation": conversation,
+            "client_id": client_id,
+            "assistant": assistant,
+            "text": text,
+        }
+        await self._send(self._outbox[client_id])
+
+    def pause(self) -> None:
+        """Read nothing from the socket until `resume`."""
+        self._reads.clear()
+
+    def resume(self) -> None:
+        self._reads.set()
+
+    def acknowledged(self, client_id: str, since: int) -> bool:
+        """Whether an acknowledgement is among the frames from `since` on."""
+        return any(frame.get("client_id") == client_id for frame in self.frames[since:])
+
+    async def stored(self, client_id: str, seconds: float = 20) -> str:
+        """Wait for the acknowledgement and return the turn's id."""
+        await self.until(lambda: client_id in self.page.created, seconds)
+        return str(self.page.created[client_id]["turn"])
+
+    async def stop(self, turn: str) -> None:
+        await self._send({"type": "turn.stop", "turn": turn})
+
+    async def final(self, turn: str, seconds: float = 40) -> dict[str, Any]:
+        await self.until(lambda: turn in self.page.final, seconds)
+        return self.page.final[turn]
+
+
+@asynccontextmanager
+async def browser(ports: Sequence[int], session: str) -> AsyncIterator[Browser]:
+    """A tab that begins at the first of these ports."""
+    tab = Browser(ports, session)
+    running = asyncio.create_task(tab.run(), name="browser")
+    try:
+        await tab.open()
+        yield tab
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running

@@ -1,0 +1,128 @@
+"""Web processes with their own commands and ports, on the test database, to be killed and started again."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.parse import urlsplit
+
+from django.db import connection
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+STARTUP_SECONDS = 60
+
+
+def test_database_url() -> str:
+    """The servers of this run, but the database that this process tests on."""
+    return urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
+
+
+test_database_url.__test__ = False  # type: ignore[attr-defined]
+
+
+class Web:
+    """One web process: `start`, `kill`, `start` again on the same port."""
+
+    def __init__(self, folder: Path, name: str, environment: Mapping[str, str]) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        self.log = folder / f"{name}.log"
+        self._environment = {**os.environ, **environment, "PORT": str(self.port)}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        return self._running.pid
+
+    @property
+    def _running(self) -> "subprocess.Popen[bytes]":
+        assert self._process is not None, "it was not started"
+        return self._process
+
+    def begin(self) -> None:
+        """Start without waiting for its answer."""
+        command = [
+            sys.executable, "-m", "uvicorn", "config.asgi:application", "--ws", "websockets-sansio",
+            "--lifespan", "on", "--port", str(self.port), "--log-level", "warning",
+        ]  # fmt: skip
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    async def answers(self) -> None:
+        """Wait until it answers; what it said is in the assertion where it does not."""
+        async with asyncio.timeout(STARTUP_SECONDS):
+            while not await asyncio.to_thread(self._is_healthy):
+                assert self._running.poll() is None, self.log.read_text()[-3000:]
+                await asyncio.sleep(0.1)
+
+    async def start(self) -> None:
+        self.begin()
+        await self.answers()
+
+    def _is_healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=2):
+                return True
+        except (URLError, OSError):
+            return False
+
+    def kill(self) -> None:
+        """As `kill -9` does: at once, and nothing of it is left."""
+        self._running.kill()
+        self._running.wait(10)
+
+    def ask_to_end(self) -> None:
+        self._running.terminate()
+
+    async def ended(self, seconds: float) -> int:
+        return await asyncio.to_thread(self._running.wait, seconds)
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def resident_bytes(self) -> int:
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def stop(self) -> None:
+        if not self.is_running:
+            return
+        self._running.terminate()
+        try:
+            self._running.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.pid, signal.SIGKILL)
+            self._running.wait()
+
+
+@asynccontextmanager
+async def web_processes(folder: Path, count: int = 2, **environment: str) -> AsyncIterator[list[Web]]:
+    """Start web processes on the test database; `environment` goes over what the tests run with."""
+    values = {"DATABASE_URL": test_database_url(), "PUBLIC_URL": "http://localhost", **environment}
+    webs = [Web(folder, f"web{number}", values) for number in range(count)]
+    try:
+        for web in webs:
+            web.begin()
+        for web in webs:
+            await web.answers()
+        yield webs
+    finally:
+        for web in webs:
+            await asyncio.to_thread(web.stop)
