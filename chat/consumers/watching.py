@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from django.db.models import Q
+
 from chat.models import Turn
 from chat.realtime.hub import hub
 from chat.realtime.live import LiveTurn
@@ -32,10 +34,10 @@ class TurnState:
 
 def turn_states(conversation: uuid.UUID, also: set[uuid.UUID]) -> list[TurnState]:
     """Return the turns of a conversation that are not final, and those named in `also`."""
-    rows = Turn.objects.filter(conversation=conversation).exclude(status__in=Turn.FINAL) | Turn.objects.filter(
-        conversation=conversation, id__in=also
-    )
-    return [TurnState(row.id, row.status, row.epoch, row.is_final) for row in rows]
+    wanted = ~Q(status__in=Turn.FINAL) | Q(id__in=also) if also else ~Q(status__in=Turn.FINAL)
+    # asked at every hint: whole rows, with what was retrieved for them, would cost more than the question
+    rows = Turn.objects.filter(wanted, conversation=conversation).order_by().values_list("id", "status", "epoch")
+    return [TurnState(turn, status, epoch, status in Turn.FINAL) for turn, status, epoch in rows]
 
 
 @dataclass(slots=True)
