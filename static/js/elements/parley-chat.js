@@ -50,13 +50,14 @@ class ParleyChat extends HTMLElement {
         message.refused ?? {},
       );
     }
-    if (!this.hasAttribute("data-new")) this.#socket.subscribe(this.#topic);
+    if (!this.hasAttribute("data-new")) this.#subscribe();
     this.#delivery.flush();
     this.#settle();
   }
 
-  get #topic() {
-    return `conversation:${this.dataset.conversation}`;
+  #subscribe() {
+    const live = () => [...this.#running].map((turn) => turn.turnId);
+    this.#socket.subscribe(`conversation:${this.dataset.conversation}`, live);
   }
 
   /** @returns {import("./parley-composer.js").ParleyComposer} */
@@ -152,7 +153,7 @@ class ParleyChat extends HTMLElement {
 
   /** A stored conversation has an address and is watched. */
   #arrive() {
-    this.#socket.subscribe(this.#topic);
+    this.#subscribe();
     if (!this.hasAttribute("data-new")) return;
     this.removeAttribute("data-new");
     if (this.dataset.url) history.replaceState(null, "", this.dataset.url);

@@ -41,8 +41,8 @@ export class Socket extends EventTarget {
   #timer;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #watchdog;
-  /** @type {Set<string>} */
-  #topics = new Set();
+  /** @type {Map<string, () => string[]>} */
+  #topics = new Map();
   /** @type {Map<string, {resolve: (frame: Frame) => void, reject: (error: Error) => void}>} */
   #waiting = new Map();
 
@@ -65,11 +65,14 @@ export class Socket extends EventTarget {
     return this.#open;
   }
 
-  /** @param {string} topic */
-  subscribe(topic) {
+  /**
+   * @param {string} topic
+   * @param {() => string[]} [live] the turns that the page shows as live: it is told of those that ended meanwhile
+   */
+  subscribe(topic, live = () => []) {
     if (this.#topics.has(topic)) return;
-    this.#topics.add(topic);
-    if (this.#open) this.#send({ type: "subscribe", topic });
+    this.#topics.set(topic, live);
+    if (this.#open) this.#send({ type: "subscribe", topic, live: live() });
   }
 
   /** @param {string} topic */
@@ -126,7 +129,7 @@ export class Socket extends EventTarget {
   #greet() {
     this.#open = true;
     this.#failures = 0;
-    for (const topic of this.#topics) this.#send({ type: "subscribe", topic });
+    for (const [topic, live] of this.#topics) this.#send({ type: "subscribe", topic, live: live() });
     this.#tell("open");
   }
 
