@@ -8,7 +8,7 @@ LOCK := --universal --generate-hashes --no-emit-index-url --no-emit-find-links -
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help up down status manage shell test check bench format lock venv venv-dev system clean
+.PHONY: help up down status manage shell test chaos check bench format lock venv venv-dev system clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -31,7 +31,10 @@ shell: venv ## Django's shell against the running servers
 
 test: venv-dev ## the whole suite, with servers of its own (ARGS="tests/unit -k name")
 	@$(PYTHON) -I config/local/setup_system.py bubblewrap chromium
-	@$(VENV) -m pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
+	@$(VENV) -m pytest -n $(TEST_PROCESSES) --dist loadfile -m "not chaos" $(ARGS)
+
+chaos: venv-dev ## kill processes and servers under running turns (CHAOS_TIMES=3)
+	@$(VENV) -m pytest -m chaos tests/chaos $(ARGS)
 
 check: venv-dev ## style, types, import contracts, templates, scripts, deployment, migrations
 	@.ci/check

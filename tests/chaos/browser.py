@@ -7,6 +7,7 @@ reaches another process when its own is gone; here it tries the next port.
 import asyncio
 import json
 import random
+import socket
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -21,6 +22,15 @@ from tests.chat_client import Page
 
 FIRST_DELAY = 0.4
 LONGEST_DELAY = 15.0
+
+
+def _narrow_socket(port: int) -> socket.socket:
+    """The system keeps little for a tab that does not read, so that the server feels it."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    made.connect(("127.0.0.1", port))
+    made.setblocking(False)
+    return made
 
 
 class Shown(Page):
@@ -91,6 +101,7 @@ class Browser:
             proxy=None,
             open_timeout=5,
             max_size=None,
+            sock=_narrow_socket(port),
         ) as connection:
             self.connections += 1
             async for text in connection:
