@@ -6,6 +6,8 @@ the turns it watches, however many sockets look at them.
 
 import asyncio
 import logging
+import math
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -15,7 +17,7 @@ from redis.exceptions import RedisError
 
 from chat import events
 from chat.realtime.live import LiveTurn
-from chat.realtime.log import LogWriter, Numbered, decode, stream_key
+from chat.realtime.log import FOLLOWED_SECONDS, LogWriter, Numbered, decode, followed_key, stream_key
 from core.redis import log_client
 
 if TYPE_CHECKING:
@@ -23,8 +25,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Seconds between two writes of a turn to the log. Its own process does not wait for them.
-WRITE_INTERVAL = 0.1
+# Seconds between two writes of a turn to the log while another process follows it, and while none does. Its own process
+# does not wait for them, and a write costs more than what is written.
+FOLLOWED_INTERVAL = 0.1
+WRITE_INTERVAL = 0.25
 # Milliseconds that the reader waits for events before it looks whether it has new turns to read.
 READ_BLOCK = 100
 READ_COUNT = 500
@@ -38,6 +42,7 @@ class Waiting:
     def __init__(self) -> None:
         self.entries: list[Numbered] = []
         self._some = asyncio.Event()
+        self._ended = asyncio.Event()
 
     def add(self, number: int, event: events.TurnEvent) -> None:
         last = self.entries[-1][1] if self.entries else None
@@ -46,6 +51,8 @@ class Waiting:
         else:
             self.entries.append((number, event))
         self._some.set()
+        if isinstance(event, events.Ended):
+            self._ended.set()
 
     async def take(self) -> list[Numbered]:
         """Wait for events and return them all."""
@@ -53,6 +60,12 @@ class Waiting:
         self._some.clear()
         taken, self.entries = self.entries, []
         return taken
+
+    async def gather(self, seconds: float) -> None:
+        """Let events gather, but no longer than until the turn's end."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ended.wait()
 
 
 class Hub:
@@ -109,7 +122,7 @@ class Hub:
         while live.ended is None or waiting.entries:
             await log.append(await waiting.take(), snapshot=live.snapshot())
             if live.ended is None:
-                await asyncio.sleep(WRITE_INTERVAL)
+                await waiting.gather(FOLLOWED_INTERVAL if log.is_followed else WRITE_INTERVAL)
 
     def local(self, turn: uuid.UUID) -> LiveTurn | None:
         """The turn, if it runs in this process."""
@@ -149,10 +162,12 @@ class Hub:
             self._cursors.pop(live.turn, None)
 
     async def _read_logs(self) -> None:
+        told: dict[uuid.UUID, float] = {}
         while self._read:
             watched = {stream_key(turn, live.epoch).encode(): live for turn, live in self._read.items()}
             cursors = {name: self._cursors[live.turn] for name, live in watched.items()}
             try:
+                await self._follow(told)
                 found = await self.redis.xread(cursors, count=READ_COUNT, block=READ_BLOCK)  # type: ignore[arg-type]
             except RedisError as error:
                 logger.warning("The logs of running turns cannot be read: %s", error)
@@ -161,6 +176,17 @@ class Hub:
             for name, entries in found:
                 self._apply(watched[name], entries)
             await asyncio.sleep(0.01)
+
+    async def _follow(self, told: dict[uuid.UUID, float]) -> None:
+        """Have the turns that are read here written more often. `told` holds when each was last asked for."""
+        now = time.monotonic()
+        due = [live for turn, live in self._read.items() if now - told.get(turn, -math.inf) > FOLLOWED_SECONDS / 2]
+        if due:
+            async with self.redis.pipeline(transaction=False) as pipe:
+                for live in due:
+                    pipe.set(followed_key(live.turn, live.epoch), 1, ex=FOLLOWED_SECONDS)
+                await pipe.execute()
+            told.update(dict.fromkeys((live.turn for live in due), now))
 
     def _apply(self, live: LiveTurn, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> None:
         if self._read.get(live.turn) is not live:

@@ -23,6 +23,9 @@ logger = logging.getLogger(__name__)
 # Seconds that a log outlives its last event: long enough for any watcher to catch up.
 LIFETIME = 900
 
+# Seconds that a reader's wish to follow a log closely lives; the reader repeats it.
+FOLLOWED_SECONDS = 6
+
 _KINDS: dict[str, type[Any]] = {
     "state": events.StateChanged,
     "text": events.TextAdded,
@@ -37,6 +40,11 @@ Numbered = tuple[int, events.TurnEvent]
 
 def stream_key(turn: uuid.UUID, epoch: int) -> str:
     return key("turn", turn, epoch)
+
+
+def followed_key(turn: uuid.UUID, epoch: int) -> str:
+    """Exists while another process follows the log."""
+    return key("turn", turn, epoch, "followed")
 
 
 def encode(number: int, event: events.TurnEvent) -> dict[str, bytes | int]:
@@ -54,11 +62,16 @@ def decode(fields: dict[bytes, bytes]) -> Numbered:
 
 
 class LogWriter:
-    """Appends a turn's events. Never raises for Redis: the turn goes on, and the log is begun anew later."""
+    """Appends a turn's events. Never raises for Redis: the turn goes on, and the log is begun anew later.
+
+    `is_followed` says whether another process followed the log at the last writing.
+    """
 
     def __init__(self, redis: "Redis", turn: uuid.UUID, epoch: int) -> None:
         self._redis = redis
+        self.is_followed = False
         self._key = stream_key(turn, epoch)
+        self._followed_key = followed_key(turn, epoch)
         self._length = 0
         self._whole = True
 
@@ -86,5 +99,7 @@ class LogWriter:
                 pipe.xadd(self._key, encode(number, event))  # type: ignore[arg-type]
             pipe.xlen(self._key)
             pipe.expire(self._key, LIFETIME)
-            results = await pipe.execute()
-        return int(results[len(entries)])
+            pipe.exists(self._followed_key)
+            *_, length, _, followed = await pipe.execute()
+        self.is_followed = bool(followed)
+        return int(length)
