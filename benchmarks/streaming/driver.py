@@ -23,7 +23,11 @@ from benchmarks.streaming.upstream import TOKEN_CHARACTERS
 
 @dataclass(slots=True)
 class Findings:
-    """Lists of seconds, one entry per turn (`deltas`, `watched`: per token), and counts over all turns."""
+    """Lists of seconds, one entry per turn (`deltas`, `watched`: per token), and counts over all turns.
+
+    `differing` turns showed another text than the model server sent, `cut_short` ones showed their last words only with
+    the final state.
+    """
 
     turns: int = 0
     tokens: int = 0
@@ -34,6 +38,7 @@ class Findings:
     deltas: list[float] = field(default_factory=list)
     watched: list[float] = field(default_factory=list)
     differing: int = 0
+    cut_short: int = 0
     failures: list[str] = field(default_factory=list)
     seconds: float = 0.0
     cpu: float = 0.0
@@ -120,14 +125,19 @@ def compare(findings: Findings, record: TurnRecord, asked: Answered) -> None:
     findings.overheads.append(asked.arrived - record.sent)
     findings.text_bytes += len(asked.text.encode())
     findings.tokens += len(asked.written)
-    if any((seen.live, seen.final, seen.status) != (expected, expected, "completed") for seen in record.tabs):
-        findings.differing += 1
+    findings.differing += any(differs(seen, expected) for seen in record.tabs)
+    findings.cut_short += any(seen.live != expected for seen in record.tabs)
     for position, seen in enumerate(record.tabs):
         if not seen.growth:
             continue
         (findings.watched if position else findings.deltas).extend(waits(seen, asked.written))
         if position == 0:
             findings.first_texts.append(seen.growth[0][0] - asked.written[0])
+
+
+def differs(seen: Seen, expected: str) -> bool:
+    """Whether the answer ended as another one, or was another one while it grew."""
+    return (seen.final, seen.status) != (expected, "completed") or not expected.startswith(seen.live)
 
 
 def waits(seen: Seen, written: list[float]) -> list[float]:

@@ -38,7 +38,6 @@ class Machine:
             "PORT": str(free_port()),
             "ENV_FILE": os.devnull,
             "WEB_PROCESSES": str(processes),
-            **{name: os.environ[name] for name in ("DATABASE_THREADS",) if name in os.environ},
         }
         self.stack: Stack = make_stack(
             read_options(environment, as_root=False), places, keep_keys(places.keys), account
