@@ -25,7 +25,8 @@ from benchmarks.streaming.upstream import TOKEN_CHARACTERS
 class Findings:
     """Lists of seconds, one entry per turn (`deltas`, `watched`: per token), and counts over all turns.
 
-    `differing` turns showed another text than the model server sent, `cut_short` ones showed their last words only with
+    `differing` turns showed another text than the model server sent (`differences`: status, ends of what grew, of what
+    was final, of what was sent), `cut_short` ones showed their last words only with
     the final state.
     """
 
@@ -39,6 +40,7 @@ class Findings:
     watched: list[float] = field(default_factory=list)
     differing: int = 0
     cut_short: int = 0
+    differences: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     seconds: float = 0.0
     cpu: float = 0.0
@@ -125,7 +127,9 @@ def compare(findings: Findings, record: TurnRecord, asked: Answered) -> None:
     findings.overheads.append(asked.arrived - record.sent)
     findings.text_bytes += len(asked.text.encode())
     findings.tokens += len(asked.written)
-    findings.differing += any(differs(seen, expected) for seen in record.tabs)
+    different = [seen for seen in record.tabs if differs(seen, expected)]
+    findings.differing += bool(different)
+    findings.differences += [f"{it.status}: {it.live[-40:]} / {it.final[-40:]} / {expected[-40:]}" for it in different]
     findings.cut_short += any(seen.live != expected for seen in record.tabs)
     for position, seen in enumerate(record.tabs):
         if not seen.growth:

@@ -57,6 +57,7 @@ class Tab:
         self._shown = Shown()
         self._arrived: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._failure: Exception | None = None
+        self._turn = ""
 
     async def open(self, plan: Plan, session: str) -> None:
         headers = {
@@ -75,7 +76,7 @@ class Tab:
         return self._arrived[kind]
 
     def begin(self) -> None:
-        self.seen, self._shown = Seen(), Shown()
+        self.seen, self._shown, self._turn = Seen(), Shown(), ""
         self.ended.clear()
 
     def send(self, **frame: Any) -> None:
@@ -96,6 +97,15 @@ class Tab:
         kind = frame["type"]
         if (arrived := self._arrived.pop(kind, None)) is not None:
             arrived.set_result(frame)
+        if kind == "turn.created":
+            self._turn = frame["turn"]
+        elif kind == "error":
+            self._failure = RuntimeError(f"{frame['code']}: {frame['message']}")
+            self.ended.set()
+        elif frame.get("turn") == self._turn:
+            self._show(now, kind, frame)
+
+    def _show(self, now: float, kind: str, frame: dict[str, Any]) -> None:
         if kind in {"turn.blocks", "turn.snapshot"}:
             try:
                 self._shown.take(frame)
@@ -107,9 +117,6 @@ class Tab:
         elif kind == "turn.final":
             self.seen.live, self.seen.final = self._shown.text, final_letters(frame["html"])
             self.seen.status = frame["status"]
-            self.ended.set()
-        elif kind == "error":
-            self._failure = RuntimeError(f"{frame['code']}: {frame['message']}")
             self.ended.set()
 
 

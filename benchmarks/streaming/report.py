@@ -31,6 +31,7 @@ def figures(
         "failed": len(findings["failures"]),
         "failures": sorted(set(findings["failures"]))[:5],
         "differing": findings["differing"],
+        "differences": findings["differences"][:5],
         "cut_short": findings["cut_short"],
         "cpu_s_per_1000_tokens": {
             **{name: round(cpu[name] / thousands, 4) for name in ("web", "redis", "postgres")},
