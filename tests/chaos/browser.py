@@ -28,7 +28,13 @@ def _narrow_socket(port: int) -> socket.socket:
     """The system keeps little for a tab that does not read, so that the server feels it."""
     made = socket.socket()
     made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    made.connect(("127.0.0.1", port))
+    # small segments keep the server's own buffer small too
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+    try:
+        made.connect(("127.0.0.1", port))
+    except OSError:
+        made.close()
+        raise
     made.setblocking(False)
     return made
 

@@ -142,7 +142,7 @@ async def test_stop_from_another_process(stage: Stage, webs: list[Web], times: i
 
 async def test_a_tab_that_does_not_read(stage: Stage, webs: list[Web], report: Report) -> None:
     """10,000 events that nobody takes cost the process little, and a snapshot brings the tab up to date."""
-    words = " ".join(f"w{number}" + "\n\n" * (number % 50 == 0) for number in range(10_000))
+    words = " ".join(f"{number:0>60}" + "\n\n" * (number % 50 == 0) for number in range(10_000))
     stage.scripts = {"long": {"text": words, "delay": 0.003}, "short": {}}
     async with browser([webs[0].port], stage.session) as tab, browser([webs[0].port], stage.session) as slow:
         warm = await stage.ask(tab, "short")
