@@ -90,7 +90,7 @@ def _view(turn: Turn, siblings: _Siblings) -> TurnView:
         answer_text=text,
         reasoning_html=mark_safe(""),
         citations=citations,
-        error_message=_error_sentence(turn),
+        error_message=_error_sentence(turn, has_text=bool(text.strip())),
         error_retryable=turn.status in {Turn.Status.FAILED, Turn.Status.INCOMPLETE, Turn.Status.CANCELLED},
         model_label=models[-1] if models else "",
         is_live=not turn.is_final,
@@ -105,13 +105,15 @@ def _view(turn: Turn, siblings: _Siblings) -> TurnView:
     )
 
 
-def _error_sentence(turn: Turn) -> str:
+def _error_sentence(turn: Turn, *, has_text: bool) -> str:
     if turn.status == Turn.Status.FAILED:
         return turn.version.failure_message or turn.error_message
     if turn.status == Turn.Status.CANCELLED:
         return "Stopped. What was said so far is kept."
     if turn.status == Turn.Status.INCOMPLETE:
         return "The answer was cut short by the model's limit."
+    if turn.status == Turn.Status.COMPLETED and not has_text:
+        return "The model ended without a word. Ask again, or in other words."
     return ""
 
 

@@ -80,6 +80,17 @@ def test_a_configured_model_is_not_called_missing(browser: Client, assistant: As
     assert "No model is configured" not in browser.get(f"/?assistant={other.id}").content.decode()
 
 
+def test_an_answer_without_a_word_is_called_so(browser: Client, owner: User, assistant: Assistant) -> None:
+    conversation = factories.conversation(owner, assistant)
+    factories.turn(conversation, status=Turn.Status.COMPLETED, finished_at=timezone.now())
+    assert "The model ended without a word." in browser.get(conversation.get_absolute_url()).content.decode()
+
+
+def test_an_answer_with_words_is_left_alone(browser: Client, owner: User, assistant: Assistant) -> None:
+    page = browser.get(long_conversation(owner, assistant, 1).get_absolute_url()).content.decode()
+    assert "The model ended without a word." not in page
+
+
 @pytest.mark.parametrize("turns", [1, 15, 60])
 def test_opening_a_conversation_costs_the_same_however_long_it_is(
     browser: Client,
