@@ -8,7 +8,7 @@ LOCK := --universal --generate-hashes --no-emit-index-url --no-emit-find-links -
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help up down status manage shell test chaos check bench format lock venv venv-dev system clean
+.PHONY: help up down status manage shell test chaos check bench format screenshots lock venv venv-dev system clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -45,6 +45,10 @@ bench: venv-dev ## measure how answers stream (ARGS="--users 1,10,50,200 --json 
 format: venv-dev ## put the code into its form
 	@$(VENV) -m ruff check --fix-only --quiet .
 	@$(VENV) -m ruff format .
+
+screenshots: venv-dev ## take the pictures in docs/screenshots again, from the pages as they are
+	@$(PYTHON) -I config/local/setup_system.py bubblewrap chromium
+	@$(VENV) -m pytest -q tests/screenshots.py
 
 lock: ## compile requirements*.in into the lock files (needs uv; ARGS=--upgrade takes newer versions)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: $(PYTHON) -m pip install uv"; exit 1; }

@@ -84,12 +84,18 @@ async def phone(transactional_db: None, site: Site) -> AsyncIterator[Watched]:
         yield watched
 
 
-async def _context(site: Site, *, width: int, height: int) -> AsyncIterator[Watched]:
+def chromium() -> str:
+    """Where the browser is. Skips the test where there is none, but never in CI."""
     path = shutil.which("chromium")
-    if not path:
+    if path is None:
         missing = "Chromium is needed for the browser tests: apt-get install chromium"
         assert not os.environ.get("CI"), missing
         pytest.skip(missing)
+    return path
+
+
+async def _context(site: Site, *, width: int, height: int) -> AsyncIterator[Watched]:
+    path = chromium()
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         context = await browser.new_context(viewport={"width": width, "height": height}, has_touch=width < 500)
