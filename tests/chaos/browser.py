@@ -27,7 +27,7 @@ LONGEST_DELAY = 15.0
 def _narrow_socket(port: int) -> socket.socket:
     """The system keeps little for a tab that does not read, so that the server feels it."""
     made = socket.socket()
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
     # small segments keep the server's own buffer small too
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
     try:
@@ -125,7 +125,8 @@ class Browser:
             await self._send(frame)
 
     def _live_turns(self) -> list[str]:
-        return [frame["turn"] for frame in self.page.created.values() if frame["turn"] not in self.page.final]
+        known = {frame["turn"] for frame in self.page.created.values()} | set(self.page.blocks)
+        return sorted(known - set(self.page.final))
 
     async def _take(self, frame: dict[str, Any]) -> None:
         self.page.take(frame)

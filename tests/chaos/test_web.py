@@ -141,8 +141,8 @@ async def test_stop_from_another_process(stage: Stage, webs: list[Web], times: i
 
 
 async def test_a_tab_that_does_not_read(stage: Stage, webs: list[Web], report: Report) -> None:
-    """10,000 events that nobody takes cost the process little, and a snapshot brings the tab up to date."""
-    words = " ".join(f"{number:0>60}" + "\n\n" * (number % 50 == 0) for number in range(10_000))
+    """Thousands of events that it does not take cost the process little, and it comes to the stored text."""
+    words = " ".join(f"{number:0>60}" + "\n\n" * (number % 50 == 0) for number in range(14_000))
     stage.scripts = {"long": {"text": words, "delay": 0.003}, "short": {}}
     async with browser([webs[0].port], stage.session) as tab, browser([webs[0].port], stage.session) as slow:
         warm = await stage.ask(tab, "short")
@@ -154,15 +154,12 @@ async def test_a_tab_that_does_not_read(stage: Stage, webs: list[Web], report: R
         await slow.until(lambda: len(slow.page.changes.get(turn, [])) > 1)
         slow.pause()
         before = webs[0].resident_bytes()
-        while stage.deltas(asked) < 9_500:
+        while stage.deltas(asked) < 10_000:
             await asyncio.sleep(0.1)
         grown = webs[0].resident_bytes() - before
-        resumed = len(slow.frames)
         slow.resume()
-        await slow.until(lambda: "turn.snapshot" in {frame["type"] for frame in slow.frames[resumed:]})
-        final = await slow.final(turn, seconds=20)
+        final = await slow.final(turn, seconds=60)
         await tab.final(turn)
-        assert slow.connections == 1
     report(f"the process grew by {grown / 1e6:.1f} MB while one tab watched and one did not read")
     assert final["html"] == tab.page.final[turn]["html"]
     assert grown < 30_000_000
