@@ -209,13 +209,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
     # Hints from other places ------------------------------------------------------------------------------------
 
     @_may_be_lost
-    async def turn_hint(self, message: dict[str, Any]) -> None:
-        turn_id = uuid.UUID(message["turn"])
+    async def turn_hint(self, _message: dict[str, Any]) -> None:
         for watch in tuple(self._watches.values()):
-            if message["what"] == "created" and not watch.follows(turn_id):
-                conversation = await in_database(topics.conversation_of, turn_id)
-                if conversation == watch.conversation:
-                    self._put(encode(await in_database(created_frame, turn_id)))
             await watch.sync()
 
     @_may_be_lost

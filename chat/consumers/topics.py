@@ -6,7 +6,7 @@ from typing import Any
 
 from django.template.loader import render_to_string
 
-from chat.models import Conversation, Turn
+from chat.models import Conversation
 from chat.realtime import hints
 from chat.rendering.pages import conversation_entry
 from core.errors import InvalidInputError, NotFoundError
@@ -72,10 +72,6 @@ def groups(user: User, topic: Topic) -> list[str]:
         return [store_group(topic.id)]
     store = Conversation.objects.filter(id=topic.id).values_list("store", flat=True).first()
     return [hints.conversation_group(topic.id)] + ([store_group(store)] if store else [])
-
-
-def conversation_of(turn: uuid.UUID) -> uuid.UUID | None:
-    return Turn.objects.filter(id=turn).values_list("conversation", flat=True).first()
 
 
 def document_frame(user: User, document_id: uuid.UUID) -> dict[str, Any] | None:

@@ -7,10 +7,12 @@ seconds.
 import uuid
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from django.db.models import Q
+from django.db.models.functions import Now
 
 from chat.models import Turn
 from chat.realtime.hub import hub
@@ -20,6 +22,10 @@ from chat.rendering.turns import turn_html
 from core.bridge import in_database
 
 Put = Callable[..., bool]
+
+
+# How long a turn that ended is looked for: a few looks longer than a lost hint goes unnoticed.
+NEWS = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +39,8 @@ class TurnState:
 
 
 def turn_states(conversation: uuid.UUID, also: set[uuid.UUID]) -> list[TurnState]:
-    """Return the turns of a conversation that are not final, and those named in `also`."""
-    wanted = ~Q(status__in=Turn.FINAL) | Q(id__in=also) if also else ~Q(status__in=Turn.FINAL)
+    """Return the turns of a conversation that are not final, are new, or are named in `also`."""
+    wanted = ~Q(status__in=Turn.FINAL) | Q(created_at__gt=Now() - NEWS) | Q(id__in=also)
     # asked at every hint: whole rows, with what was retrieved for them, would cost more than the question
     rows = Turn.objects.filter(wanted, conversation=conversation).order_by().values_list("id", "status", "epoch")
     return [TurnState(turn, status, epoch, status in Turn.FINAL) for turn, status, epoch in rows]
@@ -57,24 +63,32 @@ class ConversationWatch:
     ended: Callable[["ConversationWatch", uuid.UUID, str], None]
     _turns: dict[uuid.UUID, _Watched] = field(default_factory=dict)
     _seen: set[uuid.UUID] = field(default_factory=set)
+    _done: set[uuid.UUID] = field(default_factory=set)
+    _begun: bool = False
     _closed: bool = False
 
     async def sync(self, believed: Collection[uuid.UUID] = ()) -> None:
         """Bring what is watched to what the rows say.
 
         `believed` are turns that the browser still shows as live, for all we know wrongly: they may have ended while
-        it was away. Those of other conversations are passed over.
+        it was away. Those of other conversations are passed over. A turn that this socket was not told of is
+        announced first; what had ended before it began to watch stands in the page that it came with.
         """
+        begins, self._begun = not self._begun, True
         for state in await in_database(turn_states, self.conversation, {*self._turns, *believed}):
+            announced = state.id not in self._seen and not (begins and state.is_final)
+            self._seen.add(state.id)
+            if announced:
+                self.put(encode(await in_database(created_frame, state.id)))
             if state.is_final:
-                await self.send_final(state.id, believed=state.id in believed)
+                await self.send_final(state.id, believed=announced or state.id in believed)
             else:
                 self.watch(state.id, state.epoch, running=state.status == Turn.Status.IN_PROGRESS)
 
     def watch(self, turn: uuid.UUID, epoch: int, *, running: bool) -> None:
         """Follow a turn: at once where it runs (here or elsewhere), else as soon as it does."""
-        if self._closed:
-            return
+        if self._closed or turn in self._done:
+            return  # the rows were read before it ended
         watched = self._turns.get(turn)
         self._seen.add(turn)
         if watched is None:
@@ -109,16 +123,13 @@ class ConversationWatch:
         frame = await in_database(final_frame, turn)
         if frame is None:
             return
+        self._done.add(turn)
         watched = self._turns.pop(turn, None)
         if watched is not None:
             self._detach(watched)
             watched.forget()
         if watched is not None or believed:
             self.put(encode(frame))
-
-    def follows(self, turn: uuid.UUID) -> bool:
-        """Whether this socket was told of the turn before."""
-        return turn in self._seen
 
     def snapshot(self, turn: uuid.UUID) -> str | None:
         watched = self._turns.get(turn)

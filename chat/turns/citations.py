@@ -15,9 +15,11 @@ _CODE = re.compile(
 )
 # not a link text, a link label, a footnote or an image
 _MARKER = re.compile(
-    r"(?<![\]!])(?P<lead>[ \t]?)(?:\[(?P<a>\d{1,3}(?:\s*,\s*\d{1,3})*)\](?![(:])|【(?P<b>\d{1,3})[^】\n]{0,80}】)"
+    r"(?<![\]!])(?P<lead>[ \t]?)(?:\[(?P<a>\d{1,3}(?:\s*,\s*\d{1,3})*)\](?!\()|【(?P<b>\d{1,3})[^】\n]{0,80}】)"
 )
-_CHAIN = re.compile(r"(?<=[\]】])\[(\d{1,3})\](?![(:])")
+_CHAIN = re.compile(r"(?<=[\]】])\[(\d{1,3})\](?!\()")
+# a link reference definition (CommonMark 0.31, 4.7) begins its line
+_DEFINITION = re.compile(r"^ {0,3}\[\d{1,3}\]:", re.M)
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])[\"'”’)\]]*\s+|\n{2,}")
 _WORD = re.compile(r"\w{2,}")
 
@@ -82,7 +84,12 @@ def _pieces(text: str) -> Iterator[tuple[str, list[int] | None]]:
 
 def _markers(prose: str) -> Iterator[tuple[str, list[int] | None]]:
     at = 0
+    definitions = {definition.end() - 1 for definition in _DEFINITION.finditer(prose)}
     while marker := _MARKER.search(prose, at):
+        if marker.end() in definitions:
+            yield prose[at : marker.end()], None
+            at = marker.end()
+            continue
         yield prose[at : marker.start()], None
         numbers = [int(number) for number in re.findall(r"\d+", marker["a"] or marker["b"])]
         end = marker.end()

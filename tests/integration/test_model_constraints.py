@@ -444,6 +444,7 @@ def test_every_trigger_of_ours_is_shown_to_refuse_here() -> None:
         "chat_assistantversion_stores_final",
         "chat_fallbackmodel_final",
         "tools_toolcall_final",
+        "tools_toolcall_kept",  # in test_audit.py: it refuses the application's role only
     ]
 
 

@@ -333,3 +333,25 @@ async def test_a_turn_waits_for_its_files(
         )
         await tab.until("turn.final")
     assert len(upstream.requests) == 1
+
+
+async def test_another_tab_is_told_of_every_turn_also_when_a_hint_comes_late(
+    person: User, assistant: Assistant, upstream: ResponsesServer, turns: None
+) -> None:
+    conversation = uuid.uuid4()
+    async with tab_of(person) as asking, tab_of(person) as watching:
+        first = await asking.ask("Question 0?", conversation, assistant=assistant.id)
+        await asking.until("turn.final")
+        await watching.send(type="subscribe", topic=f"conversation:{conversation}")
+        await watching.until("subscribed")
+        asked = []
+        for number in range(1, 7):
+            asked.append((await asking.ask(f"Question {number}?", conversation))["turn"])
+            await asking.until("turn.final")
+        announced: list[str] = []
+        while asked[-1] not in watching.page.final:
+            frame = await watching.receive()
+            if frame["type"] == "turn.created":
+                announced.append(frame["turn"])
+    assert list(dict.fromkeys(announced)) == asked
+    assert first["turn"] not in announced

@@ -48,7 +48,9 @@ def test_a_known_marker_cites_the_sentence_that_supports_it() -> None:
         ("At six[1].", "At six[1].", [1]),
         ("`a[7]` and [1]", "`a[7]` and [1]", [1]),
         ("```\nx = y[1]\n```\nSo [2].", "```\nx = y[1]\n```\nSo [2].", [2]),
-        ("[1](https://example.org) and [2]: x", "[1](https://example.org) and [2]: x", []),
+        ("[1](https://example.org)", "[1](https://example.org)", []),
+        ("Pilots board here [2]: call first.", "Pilots board here [2]: call first.", [2]),
+        ("So [1].\n\n[2]: https://example.org", "So [1].\n\n[2]: https://example.org", [1]),
         ("![1] [1]", "![1] [1]", [1]),
     ],
 )
