@@ -4,6 +4,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from csp.constants import NONCE, NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
 
 from config.environment import Env
 
@@ -93,14 +94,21 @@ DATABASES["default"] |= {
             "timeout": env.int("DATABASE_POOL_TIMEOUT", 10),
         },
         "connect_timeout": 5,
+        # only `core.statements` prepares any; None where a proxy between us and the server cannot keep them apart
+        "prepare_threshold": 0 if env.bool("DATABASE_PREPARE", True) else None,
         # a lost client or a stuck statement must not hold locks for ever
-        "options": "-c statement_timeout=60000 -c idle_in_transaction_session_timeout=120000",
+        "options": "-c statement_timeout=60000 -c idle_in_transaction_session_timeout=120000"
+        # what is prepared finds its rows by keys: planned once, not anew for the values of the first five uses
+        " -c plan_cache_mode=force_generic_plan",
     },
 }
 # The role that owns the tables: migrations and index builds. Empty where the application's own role does both.
 DATABASE_OWNER_URL = env.str("DATABASE_OWNER_URL", "")
 # Threads of one process that reach the database on behalf of asynchronous code (see `core.bridge`).
 DATABASE_THREADS = env.int("DATABASE_THREADS", 8)
+if DATABASES["default"]["OPTIONS"]["pool"]["max_size"] < DATABASE_THREADS + 2:
+    # each of the threads keeps a connection, and pages need some too
+    raise ImproperlyConfigured("DATABASE_POOL_SIZE has to be larger than DATABASE_THREADS by two at least.")
 
 # Redis: broker, channel layer and the log of running turns may be three servers --------------------------------
 REDIS_URL = env.str("REDIS_URL", "redis://localhost:6379/0")
@@ -108,7 +116,7 @@ REDIS_LOG_URL = env.str("REDIS_LOG_URL", REDIS_URL)
 REDIS_CHANNEL_URL = env.str("REDIS_CHANNEL_URL", REDIS_URL)
 CHANNEL_LAYERS = {
     "default": {
-        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "BACKEND": "chat.realtime.layer.HintLayer",
         "CONFIG": {"hosts": [REDIS_CHANNEL_URL], "prefix": env.str("REDIS_PREFIX", "parley")},
     }
 }
@@ -230,12 +238,20 @@ EMBEDDING_BASE_URL = env.str("EMBEDDING_BASE_URL", OPENAI_BASE_URL)
 EMBEDDING_API_KEY = env.str("EMBEDDING_API_KEY", OPENAI_API_KEY if EMBEDDING_BASE_URL == OPENAI_BASE_URL else "")
 EMBEDDING_MODEL = env.str("EMBEDDING_MODEL", "text-embedding-3-small")
 
+# What models can ask for: paths to values of `tools.base.Tool`. An assistant's version says which of them it has.
+TOOLS = env.list("TOOLS", default=["tools.builtin.clock.CURRENT_TIME", "tools.builtin.search.FILE_SEARCH"])
+
 # Limits --------------------------------------------------------------------------------------------------------
 UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", 64 * 1024 * 1024)
 MESSAGE_MAX_CHARS = env.int("MESSAGE_MAX_CHARS", 50_000)
 MESSAGE_MAX_FILES = env.int("MESSAGE_MAX_FILES", 20)
 TURN_MAX_SECONDS = env.int("TURN_MAX_SECONDS", 600)
 TURN_MAX_STEPS = env.int("TURN_MAX_STEPS", 12)
+TURN_MAX_TOKENS = env.int("TURN_MAX_TOKENS", 500_000)
+MODEL_TITLES = env.bool("MODEL_TITLES", True)
+# Calls of one step that are run, and tools that one process runs at a time.
+STEP_MAX_CALLS = env.int("STEP_MAX_CALLS", 16)
+TOOLS_MAX_RUNNING = env.int("TOOLS_MAX_RUNNING", 64)
 FILES_WAIT_SECONDS = env.int("FILES_WAIT_SECONDS", 300)
 EXTRACTION_MAX_SECONDS = env.int("EXTRACTION_MAX_SECONDS", 120)
 EXTRACTION_MAX_MEMORY = env.int("EXTRACTION_MAX_MEMORY", 1024 * 1024 * 1024)

@@ -1,6 +1,6 @@
 """People, rights, model servers and background work in the admin."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from allauth.account import admin as allauth_admin
 from allauth.account.models import EmailAddress
@@ -10,11 +10,16 @@ from django.contrib.contenttypes.admin import GenericTabularInline
 from django.db.models import ForeignObjectRel, ManyToManyRel, Model, QuerySet
 from django.forms import BaseModelFormSet, ModelForm
 from django.http import HttpRequest
+from django.utils.formats import date_format
+from django.utils.html import format_html_join
+from django.utils.safestring import mark_safe
 from django.utils.text import Truncator
+from django.utils.timezone import localtime
 from django.utils.translation import gettext_lazy as _
 
-from core import endpoints, outbox
+from core import capability_fields, endpoints, outbox, probing
 from core.accounts.links import make_sign_in_link
+from core.capabilities import CAPABILITIES
 from core.errors import ConflictError
 from core.forms import EndpointForm, EndpointModelForm, GrantForm, UserAddForm, UserForm
 from core.models import Endpoint, EndpointModel, Grant, Process, User, Work
@@ -219,17 +224,42 @@ class EndpointAdmin(ModelAdmin):
     list_filter = ["source", "enabled"]
     list_per_page = PER_PAGE
     search_fields = ["name", "base_url"]
+    actions = ["probe"]
 
     def get_fieldsets(self, request: HttpRequest, obj: Endpoint | None = None) -> Any:
         key = ["new_api_key", "remove_api_key"] if obj is None or obj.source == Endpoint.Source.ADMIN else []
         return [
             (None, {"fields": ["name", *(["source", "provider"] if obj else []), "base_url", "enabled", *key]}),
             (_("Requests"), {"fields": ["headers", ("connect_timeout", "read_timeout")]}),
-            (_("Capabilities"), {"fields": ["capabilities", "capabilities_probed_at"]}),
+            (_("Capabilities"), {"fields": ["probed", *self._capability_fields(request, obj), "capabilities"]}),
         ]
 
+    def _capability_fields(self, request: HttpRequest, obj: Endpoint | None) -> list[str]:
+        """The choices, for those who may choose."""
+        may_set = obj is None or self.has_change_permission(request, obj)
+        return list(capability_fields.FIELDS) if may_set else []
+
+    @admin.display(description=_("Probed"))
+    def probed(self, endpoint: Endpoint) -> str:
+        """When the server was last asked, and what has no choice of its own because nothing is sent for it."""
+        lines = [probing.progress(endpoint)]
+        rest = {name: finding for name, finding in endpoint.findings.items() if name not in CAPABILITIES}
+        lines += [f"{name}: {probing.sentence(finding)}" for name, finding in rest.items()]
+        return format_html_join(mark_safe("<br>"), "{}", ((line,) for line in lines))
+
+    @admin.action(description=_("Probe what the server can do"), permissions=["change"])
+    def probe(self, request: HttpRequest, chosen: QuerySet[Endpoint]) -> None:
+        for endpoint in chosen:
+            try:
+                probing.request_probe(endpoint=endpoint, owner=cast(User, request.user))
+            except ConflictError as error:
+                self.message_user(request, error.message, messages.WARNING)
+            else:
+                text = _("%s is being asked; its page shows what it says.") % endpoint
+                self.message_user(request, text, messages.SUCCESS)
+
     def get_readonly_fields(self, request: HttpRequest, obj: Endpoint | None = None) -> list[str]:
-        fixed = ["source", "provider", "capabilities_probed_at"]
+        fixed = ["source", "provider", "probed"]
         if obj is not None and obj.source != Endpoint.Source.ADMIN:
             fixed += ["base_url", "enabled"]
         return fixed
@@ -252,7 +282,19 @@ class EndpointModelAdmin(ModelAdmin):
     list_per_page = PER_PAGE
     search_fields = ["name", "endpoint__name"]
     autocomplete_fields = ["endpoint"]
+    readonly_fields = ["counts"]
     actions = ["make_default"]
+
+    @admin.display(description=_("Counts of tokens"))
+    def counts(self, model: EndpointModel) -> str:
+        """How far the server's count is from ours, which is what requests are cut by."""
+        if model.purpose != EndpointModel.Purpose.CHAT:
+            return str(_("Only those of chat models are compared."))
+        if model.token_ratio_at is None:
+            return str(_("The server has not counted more tokens than Parley so far."))
+        text = _("The server counts up to %(ratio)s tokens for each one that Parley counts (last changed %(when)s).")
+        when = date_format(localtime(model.token_ratio_at), "DATETIME_FORMAT")
+        return str(text % {"ratio": f"{model.token_ratio:.2f}", "when": when})
 
     def has_delete_permission(self, request: HttpRequest, obj: EndpointModel | None = None) -> bool:
         free = obj is not None and not (obj.is_default or endpoints.is_built_in(obj) or is_referenced(obj))

@@ -1,74 +1,75 @@
 """The one way from asynchronous code to the database.
 
 asgiref's default runs every call of a process on one thread outside a request, so that one slow query would hold up
-every socket and turn. Here a bounded set of threads serves them, each call with a connection from Django's pool.
-Taking one out costs a question to the server whether it lives, and some settings: while other calls wait, a thread
-goes on with the one it has.
+every socket and turn. Here a bounded set of threads serves them.
+
+Taking a connection out of the pool costs a question to the server whether it lives, and some settings: more than a
+short query itself. So each thread keeps its connection from call to call, and looks before a call whether the server
+has said anything: nobody asked, so it can only be that it ended the connection.
 """
 
 import asyncio
 import contextvars
+import select
 import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, TypeVar
 
 from django.conf import settings
 from django.db import connections
 
+from core.threads import Threads
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Calls in a row that a thread makes with one connection: the pool may be smaller than the threads are many.
-MAX_IN_A_ROW = 20
+# Seconds after which a thread gives its connection back, so that the pool can renew it.
+KEPT_SECONDS = 300.0
 
-_threads = ThreadPoolExecutor(max_workers=settings.DATABASE_THREADS, thread_name_prefix="database")
-
-
-class _Waiting:
-    """How many calls no thread has taken up yet."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.count = 0
-
-    def add(self, change: int) -> None:
-        with self._lock:
-            self.count += change
+_threads = Threads(settings.DATABASE_THREADS, "database")
 
 
 class _Kept(threading.local):
-    """For how many calls the thread has kept its connection."""
+    """Since when (monotonic seconds) the thread has kept its connection; None where it has none."""
 
-    calls = 0
+    since: float | None = None
 
 
-_waiting = _Waiting()
 _kept = _Kept()
 
 
 def _run(call: Callable[[], T]) -> T:
-    _waiting.add(-1)
+    if _kept.since is not None and (time.monotonic() - _kept.since > KEPT_SECONDS or _has_spoken()):
+        _give_back()
     try:
         result = call()
     except BaseException:
         _give_back()
         raise
-    _kept.calls += 1
-    if not _waiting.count or _kept.calls >= MAX_IN_A_ROW:
-        _give_back()
+    if _kept.since is None:
+        _kept.since = time.monotonic()
     return result
 
 
-def _forget_cancelled(future: "Future[T]") -> None:
-    """A call whose caller left before a thread took it up is never run."""
-    if future.cancelled():
-        _waiting.add(-1)
+def _has_spoken() -> bool:
+    """Whether the server sent anything, or hung up, since the last answer."""
+    for connection in connections.all(initialized_only=True):
+        driver = connection.connection
+        if driver is None:
+            continue
+        if driver.closed:
+            return True
+        poll = select.poll()
+        poll.register(driver.fileno(), select.POLLIN)
+        if poll.poll(0):
+            return True
+    return False
 
 
 def _give_back() -> None:
-    _kept.calls = 0
+    _kept.since = None
     connections.close_all()
 
 
@@ -79,7 +80,4 @@ async def in_database(function: Callable[P, T], /, *args: P.args, **kwargs: P.kw
     """
     context = contextvars.copy_context()
     call = partial(context.run, partial(function, *args, **kwargs))
-    _waiting.add(1)
-    future = _threads.submit(_run, call)
-    future.add_done_callback(_forget_cancelled)
-    return await asyncio.wrap_future(future)
+    return await asyncio.wrap_future(_threads.submit(partial(_run, call)))

@@ -7,11 +7,13 @@ from django import forms
 from django.contrib.auth.forms import UserChangeForm
 from django.core.exceptions import ValidationError
 
+from core.capability_fields import capability_fields, chosen, others, show_capabilities
 from core.endpoints import is_built_in, is_from_environment
 from core.models import Endpoint, EndpointModel, Grant, User
 
 if TYPE_CHECKING:
     EndpointFormBase = forms.ModelForm[Endpoint]
+    CapabilityFields = forms.Form
     EndpointModelFormBase = forms.ModelForm[EndpointModel]
     GrantFormBase = forms.ModelForm[Grant]
     UserFormBase = forms.ModelForm[User]
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 else:
     EndpointFormBase = EndpointModelFormBase = GrantFormBase = UserFormBase = forms.ModelForm
     UserChangeFormBase = UserChangeForm
+    CapabilityFields = type("CapabilityFields", (forms.Form,), capability_fields())
 
 _CHOOSE_ANOTHER = "{model} is the default for {purpose}: make another model the default first."
 
@@ -39,8 +42,8 @@ class AddressField(forms.URLField):
         super().__init__(**{**options, "assume_scheme": "https"})
 
 
-class EndpointForm(EndpointFormBase):
-    """An endpoint whose key is written and never shown."""
+class EndpointForm(EndpointFormBase, CapabilityFields):
+    """An endpoint whose key is written and never shown, with a choice for each thing that it may be able to do."""
 
     base_url = forms.URLField(
         required=False,
@@ -63,8 +66,9 @@ class EndpointForm(EndpointFormBase):
     )
     capabilities = PrettyJSONField(
         required=False,
-        widget=forms.Textarea(attrs={"rows": 4, "class": "vLargeTextField"}),
-        help_text='What the server can do, such as {"store": false}. What is absent is decided by the kind of server.',
+        label="Other names",
+        widget=forms.Textarea(attrs={"rows": 2, "class": "vLargeTextField"}),
+        help_text='Further fields of a request, such as {"top_k": true}: sent, or never sent.',
     )
 
     class Meta:
@@ -78,6 +82,8 @@ class EndpointForm(EndpointFormBase):
             del self.fields["new_api_key"], self.fields["remove_api_key"]
         elif self.instance.api_key:
             self.fields["new_api_key"].help_text = "A key is stored; leave this empty to keep it."
+        self.initial["capabilities"] = others(self.instance)
+        show_capabilities(self, self.instance)
 
     def clean_base_url(self) -> str:
         address: str = self.cleaned_data["base_url"]
@@ -96,6 +102,12 @@ class EndpointForm(EndpointFormBase):
         if not isinstance(capabilities, dict) or not all(isinstance(value, bool) for value in capabilities.values()):
             raise ValidationError("Give an object of names, each true or false.")
         return capabilities
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or self.cleaned_data
+        if "capabilities" in values:
+            values["capabilities"] = {**values["capabilities"], **chosen(values)}
+        return values
 
     def clean_enabled(self) -> bool:
         enabled: bool = self.cleaned_data["enabled"]

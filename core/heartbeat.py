@@ -14,9 +14,6 @@ from typing import Any
 
 from django.db import Error, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models.functions import Now
-
-from core.models import Process
 
 INTERVAL = 1.0
 ALIVE = timedelta(seconds=5)
@@ -30,11 +27,6 @@ INSERT INTO core_process (id, kind, host, pid, started_at, seen_at, draining)
 VALUES (%s, %s, %s, %s, clock_timestamp(), clock_timestamp(), false)
 ON CONFLICT (id) DO UPDATE SET seen_at = EXCLUDED.seen_at
 """
-
-
-def living_processes() -> "list[uuid.UUID]":
-    """Return the ids of the processes that were seen within `ALIVE`."""
-    return list(Process.objects.filter(seen_at__gt=Now() - ALIVE).values_list("id", flat=True))
 
 
 class Heartbeat:

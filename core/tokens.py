@@ -28,4 +28,5 @@ def count_tokens(text: str) -> int:
 
 def within_tokens(text: str, limit: int) -> bool:
     """Whether `text` has at most `limit` tokens; stops counting there, so a huge text costs no more."""
-    return _tokenizer().count_till_limit(text, limit) is not None
+    # No token is shorter than a byte, and no character longer than four: most texts need no look.
+    return 4 * len(text) <= limit or _tokenizer().count_till_limit(text, limit) is not None

@@ -12,8 +12,8 @@ from core.fields import EncryptedTextField
 class Endpoint(models.Model):
     """A server with its key and what it can do.
 
-    `capabilities` maps a name (`store`, `background`, `include`, …) to true or false; what is absent is unknown
-    and the adapter decides by the kind of server.
+    `capabilities` maps a name (`core.capabilities`) to true or false where somebody said so; `findings` is what probing
+    found (`core.probing`). What neither says is unknown, and the adapter decides by the kind of server.
     """
 
     class Provider(models.TextChoices):
@@ -34,6 +34,7 @@ class Endpoint(models.Model):
     api_key = EncryptedTextField(blank=True, default="")
     headers = models.JSONField(default=dict, blank=True, help_text="Extra headers for every request.")
     capabilities = models.JSONField(default=dict, blank=True)
+    findings = models.JSONField(default=dict, blank=True, editable=False)
     capabilities_probed_at = models.DateTimeField(null=True, blank=True, editable=False)
     connect_timeout = models.FloatField(default=5.0, validators=[MinValueValidator(0.1)], help_text="Seconds.")
     read_timeout = models.FloatField(
@@ -61,9 +62,19 @@ class Endpoint(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def record(self) -> dict[str, bool]:
+        """What is known of the server: what somebody set, before what was found."""
+        found = {name: finding["works"] for name, finding in self.findings.items() if finding["works"] is not None}
+        return {**found, **self.capabilities}
+
 
 class EndpointModel(models.Model):
-    """A model that an endpoint serves, for one purpose. Prices are in US dollars per million tokens."""
+    """A model that an endpoint serves, for one purpose. Prices are in US dollars per million tokens.
+
+    `token_ratio` is what requests of late were seen to cost by the server's count, as a multiple of ours
+    (`chat.turns.measuring`); `token_ratio_at` is when it changed last.
+    """
 
     class Purpose(models.TextChoices):
         CHAT = "chat", "Chat"
@@ -80,6 +91,13 @@ class EndpointModel(models.Model):
     dimensions = models.PositiveIntegerField(
         null=True, blank=True, help_text="Length of a vector; learnt from the first answer."
     )
+    token_ratio = models.FloatField(
+        default=1.0,
+        db_default=1.0,
+        editable=False,
+        help_text="Tokens that the server counts for each one that Parley counts.",
+    )
+    token_ratio_at = models.DateTimeField(null=True, blank=True, editable=False)
     input_price = models.DecimalField(max_digits=12, decimal_places=6, null=True, blank=True)
     cached_input_price = models.DecimalField(max_digits=12, decimal_places=6, null=True, blank=True)
     output_price = models.DecimalField(max_digits=12, decimal_places=6, null=True, blank=True)
@@ -98,6 +116,7 @@ class EndpointModel(models.Model):
                 name="endpoint_model_room_for_input",
                 condition=Q(context_window__gt=models.F("max_output_tokens")),
             ),
+            models.CheckConstraint(name="endpoint_model_token_ratio", condition=Q(token_ratio__range=(1.0, 4.0))),
             # halfvec holds up to 4,000 dimensions where an index can reach them (pgvector, "halfvec")
             models.CheckConstraint(
                 name="endpoint_model_dimensions",
