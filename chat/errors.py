@@ -5,6 +5,7 @@ ChatError
 │   ├── InputTooLongError            (the newest message does not fit into the model)
 │   ├── TurnDeadlineError            (took longer than a turn may)                            retryable
 │   ├── TooManyStepsError            (asked for more steps than a turn may have)
+│   ├── TooManyTokensError           (its steps used more tokens than a turn may)
 │   ├── TurnAbandonedError           (its processes ended time and again)                     retryable
 │   └── InternalError                (a fault of Parley)                                      retryable
 ├── UnknownProviderError             (an endpoint names a provider that is not installed)
@@ -109,10 +110,6 @@ class ProviderError(ChatError):
     @property
     def http_status(self) -> int | None:
         return self.fault.http_status
-
-    @property
-    def upstream_code(self) -> str:
-        return self.fault.code
 
     @property
     def upstream_message(self) -> str:
@@ -248,6 +245,10 @@ class TurnDeadlineError(TurnError):
 
 class TooManyStepsError(TurnError):
     code = "too_many_steps"
+
+
+class TooManyTokensError(TurnError):
+    code = "too_many_tokens"
 
 
 class TurnAbandonedError(TurnError):

@@ -1,5 +1,6 @@
 """What happens in a running turn, as frozen values: made by the engine, numbered in the log, read by every watcher."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -34,10 +35,30 @@ class PassagesFound:
 
 
 @dataclass(frozen=True, slots=True)
+class CallStarted:
+    """A tool runs for the model now."""
+
+    call_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallFinished:
+    """A tool that ran has ended; `status` is that of its row (succeeded, failed)."""
+
+    call_id: str
+    name: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The turn is final; what is shown now stands in its rows."""
 
     status: str
 
 
-TurnEvent: TypeAlias = StateChanged | TextAdded | TextReplaced | PassagesFound | Ended
+TurnEvent: TypeAlias = StateChanged | TextAdded | TextReplaced | PassagesFound | CallStarted | CallFinished | Ended
+
+Show: TypeAlias = Callable[[TurnEvent], object]
+"""Told of what happens, at once; must neither block nor raise."""

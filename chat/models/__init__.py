@@ -3,7 +3,7 @@
 from chat.models.assistants import Assistant, AssistantVersion, FallbackModel
 from chat.models.conversations import Conversation
 from chat.models.items import Attachment, Citation, Item
-from chat.models.memory import Fact, Summary
+from chat.models.memory import Fact, Summary, SummaryFailure
 from chat.models.turns import Response, SentRequest, Turn
 
 __all__ = [
@@ -18,5 +18,6 @@ __all__ = [
     "Response",
     "SentRequest",
     "Summary",
+    "SummaryFailure",
     "Turn",
 ]

@@ -39,6 +39,26 @@ class Summary(models.Model):
         return f"summary of {self.conversation_id}"
 
 
+class SummaryFailure(models.Model):
+    """Why the branch that ends in `turn` got no new summary; the former one stays."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="summary_failures")
+    turn = models.ForeignKey(Turn, on_delete=models.CASCADE, related_name="summary_failures")
+    code = models.CharField(max_length=50)
+    message = models.CharField(max_length=500)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            models.CheckConstraint(name="summary_failure_has_reason", condition=Q(code__gt="", message__gt=""))
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
 class Fact(models.Model):
     """Something a person said that is worth keeping, with the message it came from. Deleting deletes."""
 

@@ -1,7 +1,8 @@
 """Turns and the responses they are made of: who works on them, how far they are, what they cost."""
 
 import uuid
-from typing import TYPE_CHECKING
+import zlib
+from typing import TYPE_CHECKING, ClassVar
 
 from django.db import models
 from django.db.models import Q
@@ -16,6 +17,8 @@ class Turn(models.Model):
 
     A running turn is owned by a process (`owner`, an id of `core.Process`); `epoch` rises with every claim and
     fences the writes of a former owner. Siblings share a parent; a regenerated turn shares the user's item too.
+    One that `continues` a sibling shares the user's item as well, and its answer begins with that turn's.
+    `withdrawn_at` says that the person took the message back before it was answered: no branch leads through it.
     """
 
     class Status(models.TextChoices):
@@ -33,6 +36,9 @@ class Turn(models.Model):
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="turns")
     parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.CASCADE, related_name="children")
     depth = models.PositiveIntegerField(default=0)
+    continues = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.CASCADE, related_name="continuations", editable=False
+    )
     client_id = models.UUIDField()
     version = models.ForeignKey(AssistantVersion, on_delete=models.PROTECT, related_name="turns")
     # not PROTECT: the item may go together with its turn
@@ -43,6 +49,7 @@ class Turn(models.Model):
     owner = models.UUIDField(null=True, blank=True)
     epoch = models.PositiveIntegerField(default=0)
     stop_requested_at = models.DateTimeField(null=True, blank=True)
+    withdrawn_at = models.DateTimeField(null=True, blank=True)
     passages = models.JSONField(default=list, blank=True, help_text="What retrieval put before the model, numbered.")
     error_code = models.CharField(max_length=50, blank=True, default="")
     error_message = models.CharField(max_length=500, blank=True, default="")
@@ -60,6 +67,7 @@ class Turn(models.Model):
     if TYPE_CHECKING:
         conversation_id: uuid.UUID
         parent_id: uuid.UUID | None
+        continues_id: uuid.UUID | None
         version_id: uuid.UUID
         input_item_id: uuid.UUID | None
 
@@ -98,6 +106,11 @@ class Turn(models.Model):
             models.CheckConstraint(
                 name="turn_failed_has_reason",
                 condition=~Q(status="failed") | Q(error_code__gt="", error_message__gt=""),
+            ),
+            # asked for twice at once, an answer goes on once
+            models.UniqueConstraint(fields=["continues"], condition=Q(withdrawn_at=None), name="turn_continued_once"),
+            models.CheckConstraint(
+                name="turn_withdrawn_is_cancelled", condition=Q(withdrawn_at=None) | Q(status="cancelled")
             ),
             models.CheckConstraint(
                 name="turn_depth", condition=Q(parent=None, depth=0) | Q(parent__isnull=False, depth__gt=0)
@@ -173,8 +186,14 @@ class Response(models.Model):
 class SentRequest(models.Model):
     """What one response was asked with: references and a hash for ever, the body until somebody is erased.
 
-    `manifest` lists what went in (items, summary, facts, passages, tokens per part) and what was dropped and why.
+    `manifest` lists what went in (items, summary, facts, passages, tokens per part) and what was dropped and why; its
+    `body` says how the body is kept: `encoding` and how many `bytes` were sent. `sha256` is of those bytes.
     """
+
+    ENCODING: ClassVar[str] = "zlib"
+    # A conversation is sent again with each turn. Measured on bodies of 1.6 to 457 kB of prose: the lowest level leaves
+    # 55 to 31 %, at 6 µs a kilobyte in a database thread; level 6 takes four times as long to leave a fifth less.
+    LEVEL: ClassVar[int] = 1
 
     response = models.OneToOneField(Response, primary_key=True, on_delete=models.CASCADE, related_name="sent")
     manifest = models.JSONField(default=dict)
@@ -187,3 +206,20 @@ class SentRequest(models.Model):
 
     def __str__(self) -> str:
         return f"request of response {self.pk}"
+
+    @classmethod
+    def packed(cls, body: bytes) -> bytes:
+        """What is kept of a body."""
+        return zlib.compress(body, cls.LEVEL)
+
+    @property
+    def encoding(self) -> str:
+        """How the body is kept; empty for rows from before bodies were kept as they were sent."""
+        kept = self.manifest.get("body")
+        return str(kept.get("encoding", "")) if isinstance(kept, dict) else ""
+
+    def exact_body(self) -> bytes | None:
+        """The bytes that were sent; None where they were erased, or were not kept as they were sent."""
+        if self.body is None or self.encoding != self.ENCODING:
+            return None
+        return zlib.decompress(bytes(self.body))
