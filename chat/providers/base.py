@@ -9,7 +9,8 @@ A provider turns a `Request` for a `Target` into a stream of events. The contrac
 - `ResponseStarted` comes at most once and before all others but `Finished`.
 - The `TextDelta`s of a message, joined, are a beginning of its final text; what a server left out of its deltas
   is made up for as soon as it is known. `Finished.output` is the truth where the two differ.
-- Closing the stream (or cancelling its task) closes the upstream connection within 200 ms.
+- Closing the stream (or cancelling its task) closes the upstream connection within 200 ms. A response that said
+  `resumable` goes on at the server: `Provider.cancel` ends it, `Request.resumes` takes it up.
 """
 
 from collections.abc import AsyncGenerator, Mapping
@@ -84,7 +85,8 @@ class Request:
     `parameters` are top-level fields (`temperature`, `top_p`, `max_output_tokens`, `reasoning`, `text`,
     `tool_choice`, …); `verbosity` and `format` are short for the fields of `text`. `safety_identifier` is already a
     hash. `passages` are those retrieved for the turn; they stand in `input` too, so only a provider that quotes
-    them itself reads them here.
+    them itself reads them here. `resumes` is the id of a response that was asked for with this very request and said
+    `resumable`: it is followed from its beginning, and asked for again only where the server has forgotten it.
     """
 
     input: tuple[Item, ...]
@@ -96,6 +98,7 @@ class Request:
     metadata: Mapping[str, str] = field(default_factory=dict)
     idempotency_key: str = ""
     passages: tuple[Passage, ...] = ()
+    resumes: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +114,14 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class ResponseStarted:
-    """The server began; both are None where it did not introduce the response."""
+    """The server began; both are None where it did not introduce the response.
+
+    `resumable`: the server generates by itself, and the response can be taken up by its id after this process ended.
+    """
 
     id: str | None
     model: str | None
+    resumable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,12 +196,30 @@ StreamEvent: TypeAlias = (
 class Provider(Protocol):
     """Generates answers. One instance serves all turns of a process, and belongs to the event loop that uses it."""
 
-    def stream(self, request: Request, target: Target) -> AsyncGenerator[StreamEvent, None]:
+    def prepare(self, request: Request, target: Target) -> bytes:
+        """The body that `stream` sends for this request, for whoever writes down what is sent before it is sent.
+
+        Always the same bytes for the same arguments; a provider that sends nothing gives what it works from, as JSON.
+
+        Raises:
+            ProviderError: for a request that cannot be sent.
+        """
+        ...
+
+    def stream(
+        self, request: Request, target: Target, *, body: bytes | None = None
+    ) -> AsyncGenerator[StreamEvent, None]:
         """Runs one model call; see the contract at the top of this module.
+
+        `body` is what `prepare` gave for the same arguments, and goes out byte for byte; without it it is made here.
 
         Raises:
             ProviderError: before the server accepted the request.
         """
+        ...
+
+    async def cancel(self, response_id: str, target: Target) -> bool:
+        """Ends a response that said `resumable`, and tells whether its server did so. For others closing is enough."""
         ...
 
     async def aclose(self) -> None:

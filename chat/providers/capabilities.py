@@ -11,29 +11,10 @@ from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import urlsplit
 
-CAPABILITIES = (
-    "store",
-    "background",
-    "conversation",
-    "previous_response_id",
-    "include",
-    "tools",
-    "tool_choice",
-    "parallel_tool_calls",
-    "json_schema",
-    "verbosity",
-    "reasoning",
-    "truncation",
-    "metadata",
-    "safety_identifier",
-    "prompt_cache_key",
-    "service_tier",
-    "stream_options",
-    "idempotency_key",
-    "input_image",
-    "input_file",
-)
-"""The names in use. A record may hold others: a top-level parameter of that name is then gated by it."""
+from core import capabilities
+
+CAPABILITIES = tuple(name for name in capabilities.CAPABILITIES if name != capabilities.RESUME)
+"""The names of what a server can do. A record may hold others: a top-level parameter of that name is gated by it."""
 
 SENT_WHEN_UNKNOWN = frozenset(
     {
@@ -68,6 +49,15 @@ class Capabilities:
     def has(self, name: str) -> bool:
         """Whether the capability is known to work; unknown is no."""
         return self.known.get(name, False)
+
+    @property
+    def resumes(self) -> bool:
+        """Whether answers are generated in the background of the server, so that a lost stream can be taken up again.
+
+        The server then keeps every answer for a while, so somebody has to want it: `resume` stands in the record only
+        where it was set in the admin, and is never assumed.
+        """
+        return all(self.has(name) for name in (capabilities.RESUME, "store", "background", "starting_after"))
 
     def learned(self, name: str, works: bool | None) -> Self:
         """The record with one more finding; None forgets what was known."""

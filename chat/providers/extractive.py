@@ -10,6 +10,8 @@ import re
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
+import orjson
+
 from chat.providers.base import (
     Finished,
     Item,
@@ -49,7 +51,21 @@ class ExtractiveProvider:
     async def aclose(self) -> None:
         """Nothing is held open."""
 
-    async def stream(self, request: Request, target: Target) -> AsyncGenerator[StreamEvent, None]:
+    async def cancel(self, response_id: str, target: Target) -> bool:
+        """Nothing goes on after its stream was closed."""
+        return True
+
+    def prepare(self, request: Request, target: Target) -> bytes:
+        """What the answer is computed from. It is sent nowhere."""
+        passages = [
+            {"number": one.number, "document": one.document, "page": one.page, "text": one.text}
+            for one in request.passages
+        ]
+        return orjson.dumps({"model": MODEL, "question": last_question(request.input), "passages": passages})
+
+    async def stream(
+        self, request: Request, target: Target, *, body: bytes | None = None
+    ) -> AsyncGenerator[StreamEvent, None]:
         question = last_question(request.input)
         text = answer(question, request.passages, limit=self._max_passages)
         identity = hashlib.sha256(f"{question}\n{text}".encode()).hexdigest()[:32]

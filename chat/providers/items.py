@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import orjson
+
 Item: TypeAlias = dict[str, Any]
 """One Responses item as it stands on the wire; never changed after it was made."""
 
@@ -38,13 +40,20 @@ def function_calls(items: Iterable[Item]) -> tuple[FunctionCall, ...]:
         FunctionCall(
             call_id=str(item.get("call_id") or item.get("id") or ""),
             name=str(item.get("name") or ""),
-            arguments=item["arguments"] if isinstance(item.get("arguments"), str) else "",
+            arguments=_arguments(item.get("arguments")),
             complete=item.get("status") in (None, "completed"),
             item=item,
         )
         for item in items
         if item.get("type") == "function_call"
     )
+
+
+def _arguments(given: object) -> str:
+    """The JSON text of arguments, also where a server gave the object itself."""
+    if isinstance(given, str):
+        return given
+    return orjson.dumps(given).decode() if isinstance(given, dict) else ""
 
 
 def without_reasoning(items: Iterable[Item]) -> tuple[Item, ...]:

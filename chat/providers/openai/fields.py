@@ -10,9 +10,19 @@ def text_of(raw: Mapping[str, Any], name: str) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
+def whole_number(value: object) -> int | None:
+    """A count or an index from 0, also where a server wrote it as a float or as text; None for anything else."""
+    if type(value) is int:
+        return value if value >= 0 else None
+    if isinstance(value, float) and value >= 0 and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and len(value) < 20 and value.isascii() and value.isdigit():
+        return int(value)
+    return None
+
+
 def index_of(event: Mapping[str, Any], name: str = "output_index") -> int | None:
-    value = event.get(name)
-    return value if type(value) is int and value >= 0 else None
+    return whole_number(event.get(name))
 
 
 def part_index_of(event: Mapping[str, Any], kind: str) -> int:
@@ -23,4 +33,6 @@ def part_index_of(event: Mapping[str, Any], kind: str) -> int:
 def reason_of(response: Mapping[str, Any]) -> str | None:
     """Why a response is incomplete, or None where nothing says so."""
     details = response.get("incomplete_details")
-    return text_of(details, "reason") if isinstance(details, Mapping) else None
+    if isinstance(details, Mapping):
+        return text_of(details, "reason")
+    return details if isinstance(details, str) and details else None

@@ -27,6 +27,7 @@ _ITEM_OF_PART: Mapping[PartKind, str] = {
     "summary_text": "reasoning",
     "reasoning_text": "reasoning",
 }
+_PLACE = ("output_index", "content_index", "summary_index", "item_id")
 _PARTS: tuple[tuple[str, str, PartKind, str], ...] = (
     ("response.output_text", "message", "output_text", "text"),
     ("response.refusal", "message", "refusal", "refusal"),
@@ -44,7 +45,7 @@ class Gatherer:
 
     def __init__(self) -> None:
         self._slots = Slots()
-        self._recent: tuple[object, Slot] | None = None
+        self._recent: tuple[object, Slot, Part] | None = None
 
     def handlers(self) -> dict[str, Handler]:
         """The event types that concern items, and what takes each."""
@@ -105,17 +106,25 @@ class Gatherer:
         delta = event.get("delta")
         if not isinstance(delta, str):
             return []
-        slot, events = self._slot(event, item_type)
-        part = slot.part(kind, part_index_of(event, kind))
-        if shown := part.add(delta):
+        place = event.get("summary_index" if kind == "summary_text" else "content_index")
+        key = (kind, item_type, event.get("output_index"), event.get("item_id"), place)
+        if self._recent is not None and self._recent[0] == key:
+            _, slot, part = self._recent
+            events: Events = []
+        else:
+            slot, events = self._slot_for(event, item_type, kind, None)
+            part = slot.part(kind, part_index_of(event, kind))
+            self._recent = (key, slot, part)
+        if slot.done is None and part.final is None and (shown := part.add(delta)):
             events.append(_delta_event(slot, part, shown))
         return events
 
-    def _on_whole(self, item_type: str, kind: PartKind, field: str, event: Raw) -> Events:
+    def _on_whole(self, item_type: str, kind: PartKind, field: str, event: Raw, *, again: bool = False) -> Events:
+        """`again`: the event may only repeat what another has already given as a whole."""
         whole = event.get(field)
         if not isinstance(whole, str) or self._is_late(event, item_type):
             return []
-        slot, events = self._slot(event, item_type)
+        slot, events = self._slot_for(event, item_type, kind, whole if again else None)
         part = slot.part(kind, part_index_of(event, kind))
         if rest := part.finish(whole):
             events.append(_delta_event(slot, part, rest))
@@ -127,14 +136,27 @@ class Gatherer:
             return []
         for kind, item_type in _ITEM_OF_PART.items():
             if part.get("type") == kind:
-                return self._on_whole(item_type, kind, "refusal" if kind == "refusal" else "text", {**event, **part})
+                place = {name: event[name] for name in _PLACE if name in event}
+                field = "refusal" if kind == "refusal" else "text"
+                events = self._on_whole(item_type, kind, field, {**part, **place}, again=True)
+                self._take_annotations(event, part)
+                return events
         return []
+
+    def _take_annotations(self, event: Raw, part: Raw) -> None:
+        """Annotations that stand in the finished part, where none was told of by itself."""
+        slot = self._slots.find("message", index_of(event), (event.get("item_id"),))
+        listed = part.get("annotations")
+        if slot is None or slot.done is not None or not isinstance(listed, list):
+            return
+        if listed:
+            slot.annotations.setdefault(part_index_of(event, "output_text"), list(listed))
 
     def _on_annotation(self, event: Raw) -> Events:
         if self._is_late(event, "message"):
             return []
         slot, events = self._slot(event, "message")
-        slot.part("output_text", part_index_of(event, "output_text")).annotations.append(event.get("annotation"))
+        slot.annotations.setdefault(part_index_of(event, "output_text"), []).append(event.get("annotation"))
         return events
 
     def _is_late(self, event: Raw, item_type: str) -> bool:
@@ -146,22 +168,32 @@ class Gatherer:
 
     def _slot(self, event: Raw, item_type: str) -> tuple[Slot, Events]:
         """The item an event belongs to, and the announcement that the server left out, if it did."""
+        slot = self._slots.find(item_type, index_of(event), (event.get("item_id"),))
+        return (slot, []) if slot is not None else self._unannounced(event, item_type)
+
+    def _slot_for(self, event: Raw, item_type: str, kind: PartKind, repeated: str | None) -> tuple[Slot, Events]:
+        """The item whose part goes on with an event, or is given as a whole by it; `repeated` may be given already.
+
+        An event that names no item we know, at a place that is whole already, begins the next item.
+        """
+        slot, events = self._slot(event, item_type)
+        index = part_index_of(event, kind)
+        if slot.has_id((event.get("item_id"),)) or not slot.is_past(kind, index):
+            return slot, events
+        same = slot.parts.get((kind, index))
+        if repeated is not None and same is not None and same.final == repeated:
+            return slot, events
+        return self._unannounced(event, item_type)
+
+    def _unannounced(self, event: Raw, item_type: str) -> tuple[Slot, Events]:
         item_id = event.get("item_id")
-        key = (item_type, event.get("output_index"), item_id)
-        if self._recent is not None and self._recent[0] == key:
-            return self._recent[1], []
-        events: Events = []
-        slot = self._slots.find(item_type, index_of(event), (item_id,))
-        if slot is None:
-            item: Item = {"type": item_type, "status": "in_progress"}
-            if isinstance(item_id, str):
-                item["id"] = item_id
-            if item_type == "message":
-                item["role"] = "assistant"
-            slot, announcement = self._announce(item, index_of(event))
-            events.append(announcement)
-        self._recent = (key, slot)
-        return slot, events
+        item: Item = {"type": item_type, "status": "in_progress"}
+        if isinstance(item_id, str):
+            item["id"] = item_id
+        if item_type == "message":
+            item["role"] = "assistant"
+        slot, announcement = self._announce(item, index_of(event))
+        return slot, [announcement]
 
     def _on_done(self, event: Raw) -> Events:
         item = event.get("item")

@@ -3,22 +3,37 @@
 The package's typed events and its stream helper fail on streams that real servers send, and cost several times the CPU;
 its own retries repeat requests that were billed. So only its transport is used: authentication, connections and
 timeouts. What a retry is worth is decided by the caller, from the error.
+
+Where the endpoint's record says so (`Capabilities.resumes`) an answer is generated in the background of the server.
+Then a connection that breaks is made again, and the stream goes on after the last event that was read; and a request
+that names such a response (`Request.resumes`) follows it instead of asking again.
 """
 
-from collections.abc import AsyncGenerator, Mapping
+import asyncio
+import logging
+import random
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
 
 import httpx2
 import openai
 
-from chat.errors import NotResponsesServerError, ProviderError, UpstreamFault
+from chat.errors import ProviderError
 from chat.providers.base import Request, StreamEvent, Target
-from chat.providers.capabilities import is_full_server
+from chat.providers.openai import exchange
 from chat.providers.openai.clients import ClientPool
-from chat.providers.openai.connection import BROKEN, connection_failure, unsendable
-from chat.providers.openai.failures import failure_of_status
-from chat.providers.openai.reading import events_of
-from chat.providers.openai.request import build_body
+from chat.providers.openai.connection import unsendable
+from chat.providers.openai.reading import Reading, events_of
+from chat.providers.openai.request import body_bytes
+
+logger = logging.getLogger(__name__)
+
+FRUITLESS_TRIES = 5
+"""Connections in a row that bring nothing new before an answer is given up."""
+
+MOST_TRIES = 30
+FIRST_DELAY = 0.2
+LONGEST_DELAY = 4.0
 
 
 class OpenAIProvider:
@@ -30,63 +45,77 @@ class OpenAIProvider:
     async def aclose(self) -> None:
         await self._pool.aclose()
 
-    async def stream(self, request: Request, target: Target) -> AsyncGenerator[StreamEvent, None]:
-        async with AsyncExitStack() as stack:
-            client = await stack.enter_async_context(self._pool.client(target.base_url, target.api_key))
-            opened = await _open(stack, client, request, target)
-            if isinstance(opened, ProviderError):
-                raise opened
-            async with aclosing(events_of(opened, _secrets(target))) as events:
-                async for event in events:
-                    yield event
+    def prepare(self, request: Request, target: Target) -> bytes:
+        try:
+            return body_bytes(request, target)
+        except TypeError as error:
+            raise unsendable(error, exchange.secrets_of(target)) from None
+
+    async def stream(
+        self, request: Request, target: Target, *, body: bytes | None = None
+    ) -> AsyncGenerator[StreamEvent, None]:
+        if body is None:
+            body = self.prepare(request, target)
+        resumes = target.capabilities.resumes
+        reading = Reading(exchange.secrets_of(target), response_id=request.resumes or None, resumable=resumes)
+        async with self._pool.client(target.base_url, target.api_key) as client:
+            async with AsyncExitStack() as connection:
+                opened = await _open(connection, client, request, target, body)
+                if isinstance(opened, ProviderError):
+                    raise opened
+                async with aclosing(events_of(opened, reading)) as events:
+                    async for event in events:
+                        yield event
+            if resumes and not reading.over:
+                async with aclosing(_rest(client, reading, target)) as events:
+                    async for event in events:
+                        yield event
+            for event in reading.end():
+                yield event
+
+    async def cancel(self, response_id: str, target: Target) -> bool:
+        async with self._pool.client(target.base_url, target.api_key) as client:
+            error = await exchange.cancel(client, target, response_id)
+        if error is not None:
+            logger.warning("A background response was not ended by its server: %s", error.code)
+        return error is None
 
 
 async def _open(
-    stack: AsyncExitStack, client: openai.AsyncOpenAI, request: Request, target: Target
+    connection: AsyncExitStack, client: openai.AsyncOpenAI, request: Request, target: Target, body: bytes
 ) -> httpx2.Response | ProviderError:
-    """The accepted response, or the error: returned, so that it is raised without the request in its chain."""
-    try:
-        response = await stack.enter_async_context(
-            client.responses.with_streaming_response.create(
-                stream=True,
-                extra_body=build_body(request, target),
-                extra_headers=_headers(request, target),
-                timeout=httpx2.Timeout(
-                    target.read_timeout, connect=target.connect_timeout, pool=target.connect_timeout
-                ),
-            )
-        )
-    except openai.APIStatusError as error:
-        return _status_failure(error, _secrets(target))
-    except (openai.APIConnectionError, *BROKEN) as error:
-        return connection_failure(error, _secrets(target))
-    except (TypeError, ValueError) as error:
-        return unsendable(error, _secrets(target))
-    if "html" in response.headers.get("content-type", ""):
-        return NotResponsesServerError(fault=UpstreamFault(http_status=response.status_code))
-    return response.http_response
+    """The response that the request names, or a new one where it names none or the server has forgotten it."""
+    if request.resumes:
+        opened = await exchange.take_up(connection, client, target, request.resumes, after=None)
+        if not isinstance(opened, ProviderError) or opened.retryable:
+            return opened
+        logger.warning("A background response cannot be taken up and is asked for again: %s", opened.code)
+    return await exchange.ask(connection, client, request, target, body)
 
 
-def _status_failure(error: openai.APIStatusError, secrets: tuple[str, ...]) -> ProviderError:
-    response = error.response
-    if 300 <= response.status_code < 400:
-        return NotResponsesServerError(fault=UpstreamFault(http_status=response.status_code))
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    return failure_of_status(response.status_code, headers, response.content, secrets=secrets)
+async def _rest(client: openai.AsyncOpenAI, reading: Reading, target: Target) -> AsyncGenerator[StreamEvent, None]:
+    """What is still to come of an answer whose connection was lost; ends where there is no more, or no hope."""
+    fruitless = 0
+    for _ in range(MOST_TRIES):
+        place = reading.place
+        if place is None or fruitless >= FRUITLESS_TRIES:
+            return
+        await asyncio.sleep(_delay(fruitless))
+        async with AsyncExitStack() as connection:
+            opened = await exchange.take_up(connection, client, target, place.response_id, after=place.reached)
+            if isinstance(opened, ProviderError):
+                if not opened.retryable:
+                    return
+                fruitless += 1
+                continue
+            reading.resume()
+            async with aclosing(events_of(opened, reading)) as events:
+                async for event in events:
+                    yield event
+        fruitless = fruitless + 1 if reading.place == place else 0
 
 
-def _headers(request: Request, target: Target) -> Mapping[str, str | openai.Omit]:
-    """An empty key sends no Authorization; account names of the environment go to the servers they belong to only."""
-    headers: dict[str, str | openai.Omit] = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
-    if not target.api_key:
-        headers["Authorization"] = openai.Omit()
-    if not is_full_server(target.base_url):
-        headers["OpenAI-Organization"] = openai.Omit()
-        headers["OpenAI-Project"] = openai.Omit()
-    if request.idempotency_key and target.capabilities.allows("idempotency_key"):
-        headers["Idempotency-Key"] = request.idempotency_key
-    return {**headers, **target.headers}
-
-
-def _secrets(target: Target) -> tuple[str, ...]:
-    return tuple(value for value in (target.api_key, *target.headers.values()) if len(value) >= 8)
+def _delay(fruitless: int) -> float:
+    """Seconds before another connection: none at first, then growing, with full jitter."""
+    bound = min(LONGEST_DELAY, FIRST_DELAY * 2.0**fruitless) if fruitless else 0.0
+    return bound * (0.5 + random.random() / 2)  # noqa: S311 - nothing secret

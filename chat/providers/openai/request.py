@@ -9,6 +9,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+import orjson
+
 from chat.providers.base import Capabilities, Item, Request, Target
 
 Body: TypeAlias = dict[str, Any]
@@ -17,7 +19,9 @@ SEALED_REASONING = "reasoning.encrypted_content"
 LONGEST_KEY = 64
 
 _ALWAYS = frozenset({"temperature", "top_p", "max_output_tokens"})
-_OURS = frozenset({"model", "input", "instructions", "stream", "tools", "prompt", "store", "include", "stream_options"})
+_OURS = frozenset(
+    {"model", "input", "instructions", "stream", "tools", "prompt", "store", "background", "include", "stream_options"}
+)
 _SHAPED = frozenset({"text", "verbosity", "format", "tool_choice", "metadata", "prompt_cache_key", "safety_identifier"})
 _IDS_LOOKED_UP = frozenset(
     {
@@ -44,6 +48,15 @@ _LEFT_OUT = {
 }
 
 
+def body_bytes(request: Request, target: Target) -> bytes:
+    """The body as it goes over the wire: compact JSON in UTF-8, fields in the order in which they were put in.
+
+    Raises:
+        TypeError: for what cannot be written as JSON.
+    """
+    return orjson.dumps(build_body(request, target))
+
+
 def build_body(request: Request, target: Target) -> Body:
     """The JSON body of `POST /responses` for this target."""
     capabilities = target.capabilities
@@ -60,7 +73,9 @@ def build_body(request: Request, target: Target) -> Body:
         }
     )
     if capabilities.allows("store"):
-        body["store"] = stored
+        body["store"] = stored or capabilities.resumes
+    if capabilities.resumes:
+        body["background"] = True
     if include := _include(parameters, capabilities, stored=stored):
         body["include"] = include
     if text := _text(parameters, capabilities):

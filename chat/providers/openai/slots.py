@@ -15,6 +15,7 @@ from chat.providers.openai.sse import mend
 PartKind: TypeAlias = Literal["output_text", "refusal", "summary_text", "reasoning_text", "arguments"]
 
 _PART_KINDS: tuple[PartKind, ...] = ("output_text", "refusal", "summary_text", "reasoning_text")
+_OF_MESSAGES = {"output_text", "refusal"}
 _TEXT_FIELD = {"refusal": "refusal"}
 _ARGUMENT_FIELDS = {
     "function_call": "arguments",
@@ -32,7 +33,6 @@ class Part:
     index: int
     pieces: list[str] = field(default_factory=list)
     final: str | None = None
-    annotations: list[Any] = field(default_factory=list)
     half: str = ""
 
     @property
@@ -45,6 +45,9 @@ class Part:
 
     def add(self, delta: str) -> str:
         """Takes a delta and returns what of it can be shown: half a surrogate pair waits for its other half."""
+        if not self.half and delta.isascii():
+            self.pieces.append(delta)
+            return delta
         if self.half:
             delta, self.half = self.half + delta, ""
         if delta and "\ud800" <= delta[-1] <= "\udbff":
@@ -78,6 +81,7 @@ class Slot:
     item: Item
     done: Item | None = None
     parts: dict[tuple[PartKind, int], Part] = field(default_factory=dict)
+    annotations: dict[int, list[Any]] = field(default_factory=dict)
 
     @property
     def type(self) -> str:
@@ -94,10 +98,18 @@ class Slot:
             part = self.parts[key] = Part(kind, index)
         return part
 
+    def is_past(self, kind: PartKind, index: int) -> bool:
+        """Whether the server has already given the whole of the part at this place, or of one behind it."""
+        return any(
+            part.final is not None and part.index >= index
+            for part in self.parts.values()
+            if part.kind == kind or {part.kind, kind} == _OF_MESSAGES
+        )
+
     def nth_part(self, kind: PartKind, nth: int) -> Part:
         """The part at a place within a finished item, whatever number its deltas gave it (some count from 1)."""
         known = sorted(part.index for part in self.parts.values() if part.kind == kind)
-        return self.part(kind, known[nth] if nth < len(known) else nth)
+        return self.part(kind, known[nth] if nth < len(known) else max(nth, known[-1] + 1 if known else 0))
 
     def rebuilt(self, status: str) -> Item | None:
         """The item as far as it is known; None where it was announced and nothing of it came."""
@@ -114,15 +126,15 @@ class Slot:
         elif self.type in _ARGUMENT_FIELDS:
             item[_ARGUMENT_FIELDS[self.type]] = parts[0].text
         else:
-            item["content"] = [_content(part) for part in parts]
+            item["content"] = [{**_content(part), **self._annotated(part)} for part in parts]
         return item
+
+    def _annotated(self, part: Part) -> Item:
+        return {"annotations": list(self.annotations.get(part.index, ()))} if part.kind == "output_text" else {}
 
 
 def _content(part: Part) -> Item:
-    content: Item = {"type": part.kind, _TEXT_FIELD.get(part.kind, "text"): part.text}
-    if part.kind == "output_text":
-        content["annotations"] = list(part.annotations)
-    return content
+    return {"type": part.kind, _TEXT_FIELD.get(part.kind, "text"): part.text}
 
 
 class Slots:
@@ -178,6 +190,8 @@ def texts_of(item: Mapping[str, Any]) -> Iterator[tuple[PartKind, int, str]]:
     field_name = _ARGUMENT_FIELDS.get(str(item.get("type")))
     if field_name is not None and isinstance(item.get(field_name), str):
         yield "arguments", 0, item[field_name]
+    if isinstance(item.get("content"), str) and item.get("type") == "message":
+        yield "output_text", 0, item["content"]
     counts: dict[str, int] = {}
     for part in (*_list(item.get("summary")), *_list(item.get("content"))):
         kind = part.get("type") if isinstance(part, Mapping) else None

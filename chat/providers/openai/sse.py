@@ -7,6 +7,7 @@ drops an unfinished last frame, it is kept here, since whole answers have been l
 """
 
 import json
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -41,6 +42,9 @@ class Splitter:
         if self._after_cr or b"\r" in chunk:
             chunk = self._with_line_feeds(chunk)
         buffer = self._buffer
+        if not buffer and chunk.endswith(b"\n\n"):
+            # the usual case: whole frames, which need not go through the buffer
+            return [frame for block in chunk[:-2].split(b"\n\n") if (frame := _parse(block)) is not None]
         buffer += chunk
         frames: list[Frame] = []
         start = 0
@@ -83,19 +87,27 @@ class Splitter:
 
 def _parse(block: bytes) -> Frame | None:
     """The frame of one block of lines, or None where it carries no data."""
+    first, _, rest = block.partition(b"\n")
+    if first.startswith(b"event:") and rest.startswith(b"data:") and b"\n" not in rest:
+        return Frame(_name(first), rest[6:] if rest.startswith(b"data: ") else rest[5:])
     event = ""
     data: list[bytes] = []
     for line in block.split(b"\n"):
         if line.startswith(b"data:"):
-            data.append(line[6:] if line[5:6] == b" " else line[5:])
+            data.append(line[6:] if line.startswith(b"data: ") else line[5:])
         elif line.startswith(b"event:"):
-            event = line[6:].strip().decode("utf-8", "replace")
+            event = _name(line)
     return Frame(event, b"\n".join(data)) if data else None
 
 
+@lru_cache(maxsize=256)
+def _name(line: bytes) -> str:
+    return line[6:].strip().decode("utf-8", "replace")
+
+
 def is_done(data: bytes) -> bool:
-    """Whether the data is the end marker that some servers send after the last event."""
-    return data.startswith(b"[DONE]")
+    """Whether the data is the end marker that some servers send after the last event, or ends with it."""
+    return not data.endswith(b"}") and data.rpartition(b"\n")[2].strip(b' \t"').startswith(b"[DONE]")
 
 
 def decode(frame: Frame) -> list[dict[str, Any]]:
@@ -105,16 +117,32 @@ def decode(frame: Frame) -> list[dict[str, Any]]:
     one, since some servers leave out the blank lines between events.
     """
     payload = _loads(frame.data)
+    if type(payload) is dict and payload.get("type") and frame.event != "error":
+        return [payload]
+    return _decode_unusual(frame, payload)
+
+
+def _decode_unusual(frame: Frame, payload: Any) -> list[dict[str, Any]]:
     if payload is None and b"\n" in frame.data:
         payloads = [_loads(line) for line in frame.data.split(b"\n") if not is_done(line)]
     else:
         payloads = [payload]
     events = [value for value in payloads if isinstance(value, dict)]
-    if not events and frame.event == "error":
-        return [{"type": "error", "message": frame.data.decode("utf-8", "replace")}]
+    if frame.event == "error":
+        return [_error(event) for event in events] or [_error(frame.data.decode("utf-8", "replace").strip(' "'))]
     if frame.event and len(events) == 1 and not events[0].get("type"):
         return [{**events[0], "type": frame.event}]
     return events
+
+
+def _error(said: Any) -> dict[str, Any]:
+    """An event that calls itself an error is one, also where the `type` within says what kind of error it is."""
+    if isinstance(said, str):
+        return {"type": "error", "message": said}
+    kind = said.get("type")
+    if not kind:
+        return {**said, "type": "error"}
+    return said if str(kind).startswith(("error", "response.")) else {"type": "error", "error": said}
 
 
 def _loads(data: bytes) -> Any:
@@ -126,9 +154,9 @@ def _loads(data: bytes) -> Any:
 
 def _loads_leniently(data: bytes) -> Any:
     """Reads what orjson rejects: halves of surrogate pairs (a delta may end inside an emoji), bytes that are not
-    UTF-8, NaN. A top-level `delta` keeps its halves: the next one may bring the other."""
+    UTF-8, NaN, line ends within a text. A top-level `delta` keeps its halves: the next one may bring the other."""
     try:
-        value = json.loads(data.decode("utf-8", "replace"))
+        value = json.loads(data.decode("utf-8", "replace"), strict=False)
         if not isinstance(value, dict):
             return None
         return {key: part if key == "delta" else mend(part) for key, part in value.items()}

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chat.providers.base import Usage
+from chat.providers.openai.fields import whole_number
 
 
 def read_usage(raw: Any) -> Usage | None:
@@ -32,8 +33,4 @@ def _details(raw: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
 
 
 def _count(raw: Mapping[str, Any], *names: str) -> int | None:
-    for name in names:
-        value = raw.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 and value == int(value):
-            return int(value)
-    return None
+    return next((count for name in names if (count := whole_number(raw.get(name))) is not None), None)
