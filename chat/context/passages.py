@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -21,7 +21,10 @@ RULES = (
 
 @dataclass(frozen=True, slots=True)
 class NumberedPassage:
-    """A passage that a request carries: `revision.text[start:end] == text`."""
+    """A passage that a request carries: `revision.text[start:end] == text`.
+
+    `call` is the id of the tool call whose output carries it; empty for those that come with the question.
+    """
 
     number: int
     revision: uuid.UUID
@@ -33,6 +36,10 @@ class NumberedPassage:
     end: int
     score: float
     text: str
+    call: str = ""
+
+    def numbered(self, number: int) -> "NumberedPassage":
+        return replace(self, number=number)
 
     def reference(self) -> dict[str, Any]:
         """What is stored on the turn: everything but the text, which the revision has."""
@@ -46,6 +53,7 @@ class NumberedPassage:
             "start": self.start,
             "end": self.end,
             "score": round(self.score, 6),
+            **({"call": self.call} if self.call else {}),
         }
 
     def for_provider(self) -> ProviderPassage:
@@ -59,7 +67,7 @@ class NumberedPassage:
         )
 
 
-def number(found: Iterable[FoundPassage]) -> list[NumberedPassage]:
+def number(found: Iterable[FoundPassage], *, call: str = "") -> list[NumberedPassage]:
     """Number passages from 1 in the order of their rank."""
     return [
         NumberedPassage(
@@ -73,6 +81,7 @@ def number(found: Iterable[FoundPassage]) -> list[NumberedPassage]:
             end=passage.end,
             score=passage.score,
             text=passage.text,
+            call=call,
         )
         for position, passage in enumerate(found, start=1)
     ]
@@ -112,5 +121,10 @@ def block(passages: Sequence[NumberedPassage]) -> str:
     return f"<passages>\n{quoted}\n</passages>"
 
 
+# What the block costs beside its passages.
+BLOCK_TOKENS = 12
+
+
 def passage_tokens(passage: NumberedPassage) -> int:
-    return text_tokens(_quoted(passage))
+    """The tokens of one passage in the block, with the line break behind it."""
+    return text_tokens(_quoted(passage)) + 1
