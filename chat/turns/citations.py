@@ -45,16 +45,23 @@ class Verified:
     citations: tuple[FoundCitation, ...]
 
 
-def verify(text: str, passages: Sequence[NumberedPassage]) -> Verified:
-    """Check every marker of `text` against the passages that were sent. Without passages the text stays as it is."""
+def verify(text: str, passages: Sequence[NumberedPassage], *, before: str = "") -> Verified:
+    """Check every marker of `text` against the passages that were sent. Without passages the text stays as it is.
+
+    `before` is what `text` goes on with: it decides whether `text` begins in the middle of code, where `[1]` is none.
+    """
     if not passages:
         return Verified(text, ())
     known = {passage.number: passage for passage in passages}
     shown: list[str] = []
     uses: dict[int, int] = {}
     length = 0
-    for piece, numbers in _pieces(text):
-        if numbers is None:
+    end = 0
+    for whole, numbers in _pieces(before + text):
+        start, end = end, end + len(whole)
+        piece = whole[max(0, len(before) - start) :]
+        # a marker that the break goes through is not ours to change
+        if numbers is None or len(piece) < len(whole):
             shown.append(piece)
             length += len(piece)
             continue

@@ -8,11 +8,15 @@ import uuid
 from collections.abc import Collection
 
 from django.conf import settings
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError
 
 from chat.models import Turn
 from chat.turns.job import Claimed
+from core import statements
 from core.heartbeat import ALIVE
+
+# Seconds that a turn which was stored as one of this process may be on its way to the runner.
+GRACE = 2
 
 # A queued turn may start when its parent is final, nothing runs in its conversation, and its files are read (or are
 # not worth waiting for any longer).
@@ -32,7 +36,7 @@ WHERE turn.status = 'queued'
 UNION ALL
 SELECT turn.id FROM chat_turn turn
 WHERE turn.status = 'in_progress' AND turn.id <> ALL(%(running)s)
-  AND (turn.owner = %(owner)s OR NOT EXISTS (
+  AND (turn.owner = %(owner)s AND coalesce(turn.started_at < now() - %(grace)s::interval, true) OR NOT EXISTS (
     SELECT FROM core_process owner WHERE owner.id = turn.owner AND owner.seen_at > now() - %(alive)s::interval))
 LIMIT %(limit)s
 """
@@ -55,18 +59,18 @@ def claim_turns(owner: uuid.UUID, *, running: Collection[uuid.UUID], limit: int)
 
     Only one call for an owner at a time: what it took before has to be among `running`.
     """
-    times = {"wait": f"{settings.FILES_WAIT_SECONDS} seconds", "alive": f"{ALIVE.total_seconds()} seconds"}
-    with connection.cursor() as cursor:
-        cursor.execute(_CANDIDATES, {**times, "owner": owner, "running": list(running), "limit": limit})
-        candidates = [row[0] for row in cursor.fetchall()]
-    return [claimed for turn in candidates if (claimed := _take(turn, owner, times["alive"]))]
+    times = {
+        "wait": f"{settings.FILES_WAIT_SECONDS} seconds",
+        "alive": f"{ALIVE.total_seconds()} seconds",
+        "grace": f"{GRACE} seconds",
+    }
+    candidates = statements.rows(_CANDIDATES, {**times, "owner": owner, "running": list(running), "limit": limit})
+    return [claimed for (turn,) in candidates if (claimed := _take(turn, owner, times["alive"]))]
 
 
 def _take(turn: uuid.UUID, owner: uuid.UUID, alive: str) -> Claimed | None:
     try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(_TAKE, {"turn": turn, "owner": owner, "alive": alive})
-            row = cursor.fetchone()
+        row = statements.row(_TAKE, {"turn": turn, "owner": owner, "alive": alive})
     except IntegrityError:
         return None  # another turn of the conversation was taken at the same moment: one runs at a time
     return Claimed(turn, *row) if row else None

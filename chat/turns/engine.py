@@ -1,133 +1,176 @@
-"""Runs a claimed turn: retrieval, then steps until the final answer, bounded in number.
+"""Runs a claimed turn: retrieval, then steps and the calls they ask for until the final answer, bounded in number,
+time and tokens.
 
 Everything that a step needs is loaded from rows at its border, so a turn that was taken over goes on here as well.
-Yields events for the watchers and the turn's outcome last; writes through the recorder.
+Writes through the recorder.
 """
 
-import json
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
 from django.conf import settings
 
 from chat import events
-from chat.context.assembly import Materials
+from chat.context.materials import Materials
 from chat.context.passages import NumberedPassage, number
 from chat.context.query import make_query
-from chat.errors import TooManyStepsError
+from chat.context.tokens import items_tokens
+from chat.errors import TooManyStepsError, TooManyTokensError
 from chat.models import AssistantVersion, Turn
-from chat.providers.items import FunctionCall, output_text
+from chat.providers.items import FunctionCall, Item, output_text
 from chat.providers.registry import Providers
+from chat.selectors.toolbox import toolbox_of
 from chat.turns import recorder
+from chat.turns.budget import TokenBudget, budget_of
+from chat.turns.calls import CallRunner
 from chat.turns.job import Claimed, Job, load_job
+from chat.turns.numbering import Numbering
+from chat.turns.scope import tool_scope
 from chat.turns.steps import Answered, CallTools, Failed, Step, StepOutcome
+from chat.turns.upstream import Upstream
 from core.bridge import in_database
 from retrieval.search import retrieve
+from tools.toolbox import Toolbox
+
+_WAITING = events.StateChanged(Turn.Status.IN_PROGRESS, "Waiting for the model…")
 
 
 class Engine:
-    """One run of one claimed turn.
+    """One run of one claimed turn; `show` is told of everything that people see, as it happens.
 
     `unsaved_text` is what people have seen but no row holds yet: whoever ends the run early keeps it with
     `passages`, which its citations are checked against.
     """
 
-    def __init__(self, claimed: Claimed, providers: Providers) -> None:
+    def __init__(self, claimed: Claimed, providers: Providers, show: events.Show) -> None:
         self.claimed = claimed
-        self.passages: tuple[NumberedPassage, ...] = ()
+        self.upstream = Upstream(claimed)
         self._providers = providers
+        self._show = show
         self._unsaved: list[str] = []
+        self._numbering = Numbering()
+        self._until = 0.0
+
+    @property
+    def passages(self) -> tuple[NumberedPassage, ...]:
+        return self._numbering.shown
 
     @property
     def unsaved_text(self) -> str:
         return "".join(self._unsaved)
 
-    async def run(self) -> AsyncGenerator[events.TurnEvent | recorder.Outcome, None]:
-        """Yield the turn's events, and at the end the `Outcome` to finish it with.
+    async def run(self) -> recorder.Outcome:
+        """Return what to finish the turn with.
 
         Raises ParleyError for what the turn fails with beside a provider's failures, and LostTurnError when it was
         taken over.
         """
+        self._until = asyncio.get_running_loop().time() + settings.TURN_MAX_SECONDS
         job = await in_database(load_job, self.claimed)
-        if job.answered:
-            yield recorder.Outcome(job.answered)
-            return
-        async with aclosing(self._steps(job)) as happenings:
-            async for event in happenings:
-                yield event
-
-    async def _steps(self, job: Job) -> AsyncGenerator[events.TurnEvent | recorder.Outcome, None]:
-        if job.passages is None and job.version.retrieval == AssistantVersion.Retrieval.AUTO:
-            yield events.StateChanged(Turn.Status.IN_PROGRESS, "Searching the documents…")
-            job = await self._with_passages(job)
-        self.passages = job.passages or ()
-        if self.passages:
-            yield events.PassagesFound(tuple(passage.reference() for passage in self.passages))
-        yield events.StateChanged(Turn.Status.IN_PROGRESS, "Waiting for the model…")
-        if shown := output_text(job.produced):
-            yield events.TextReplaced(shown + "\n\n")
-        materials = await self._with_outputs(_materials(job), job.open_calls)
+        await self._begin(job)
+        toolbox = toolbox_of(job.version)
+        runner = self._call_runner(job, toolbox)
+        materials = _materials(job, self._numbering, toolbox)
+        calls, resumed = job.open_calls, True
+        budget = await in_database(budget_of, job.claimed.turn) if job.next_step else TokenBudget()
         for step in range(job.next_step, settings.TURN_MAX_STEPS):
-            outcome: StepOutcome | None = None
-            async for event in Step(self.claimed, self._providers, materials, step).run(job.models):
-                if isinstance(event, Answered | CallTools | Failed):
-                    outcome = event
-                    continue
-                if isinstance(event, events.TextAdded):
-                    self._unsaved.append(event.text)
-                yield event
+            if budget.is_used_up:
+                raise TooManyTokensError(f"This answer has used up the {budget.limit:,} tokens that one may take.")
+            if calls:
+                outputs = await self._run_calls(runner, calls, resumed=resumed)
+                materials = replace(materials, produced=(*materials.produced, *outputs), found=self._numbering.found)
+                budget.expect(items_tokens(outputs))
+            is_last = step == settings.TURN_MAX_STEPS - 1 or budget.is_for_one_more
+            outcome = await self._ask(job, replace(materials, is_last=is_last), step)
             if not isinstance(outcome, CallTools):
-                yield self._final(outcome)
-                return
-            self._unsaved.clear()
+                return self._final(outcome)
+            calls, resumed = outcome.calls, False
+            budget.add(outcome.tokens)
             materials = replace(materials, produced=(*materials.produced, *outcome.output))
-            materials = await self._with_outputs(materials, outcome.calls)
-            if output_text(outcome.output):
-                yield events.TextAdded("\n\n")
         raise TooManyStepsError(f"The assistant did not come to an answer within {settings.TURN_MAX_STEPS} steps.")
 
-    async def _with_passages(self, job: Job) -> Job:
+    async def _begin(self, job: Job) -> None:
+        """Search where the turn has not, and show what there is already."""
+        passages = job.passages
+        if passages is None and _is_searched_for(job):
+            self._show(events.StateChanged(Turn.Status.IN_PROGRESS, "Searching the documents…"))
+            passages = await self._search(job)
+        self._numbering = Numbering(passages or ())
+        if self.passages:
+            self._show(self._passages_found())
+        self._show(_WAITING)
+        if job.shown:
+            self._show(events.TextReplaced(job.shown))
+
+    async def _search(self, job: Job) -> tuple[NumberedPassage, ...]:
         query = make_query(job.question.text, job.past)
         passages = tuple(number(await retrieve(query, scope=job.scope, limit=job.version.passages)))
         if passages:
             await in_database(recorder.save_passages, job.claimed, passages)
-        return replace(job, passages=passages)
+        return passages
 
-    async def _with_outputs(self, materials: Materials, calls: Sequence[FunctionCall]) -> Materials:
-        """Give each of these calls its one output."""
-        if not calls:
-            return materials
-        outputs = [_refused(call) for call in calls]
-        await in_database(recorder.save_outputs, self.claimed, outputs)
-        return replace(materials, produced=(*materials.produced, *outputs))
+    def _passages_found(self) -> events.PassagesFound:
+        return events.PassagesFound(tuple(passage.reference() for passage in self.passages))
 
-    def _final(self, outcome: StepOutcome | None) -> recorder.Outcome:
+    def _call_runner(self, job: Job, toolbox: Toolbox) -> CallRunner:
+        scope = partial(in_database, tool_scope, job.version, job.claimed.conversation, job.claimed.user)
+        return CallRunner(job.claimed, toolbox, scope=scope, numbering=self._numbering, until=self._until)
+
+    async def _run_calls(self, runner: CallRunner, calls: Sequence[FunctionCall], *, resumed: bool) -> tuple[Item, ...]:
+        """Run these calls, and return the items of their outputs."""
+        known = len(self.passages)
+        outputs = await runner.run(calls, self._show, resumed=resumed)
+        if len(self.passages) > known:
+            self._show(self._passages_found())
+        self._show(_WAITING)
+        return tuple(output.item for output in outputs)
+
+    async def _ask(self, job: Job, materials: Materials, place: int) -> StepOutcome:
+        step = Step(self.claimed, self._providers, materials, place, self.upstream)
+        outcome = await step.run(job.models, self._say)
+        if isinstance(outcome, CallTools):
+            # stored by now
+            self._unsaved.clear()
+            if output_text(outcome.output):
+                self._show(events.TextAdded("\n\n"))
+        return outcome
+
+    def _say(self, event: events.TurnEvent) -> None:
+        if isinstance(event, events.TextAdded):
+            self._unsaved.append(event.text)
+        self._show(event)
+
+    def _final(self, outcome: Answered | Failed) -> recorder.Outcome:
         if isinstance(outcome, Failed):
             return recorder.Outcome(
                 Turn.Status.FAILED, error=outcome.error, partial_text=self.unsaved_text, passages=self.passages
             )
-        if isinstance(outcome, Answered) and outcome.incomplete:
-            return recorder.Outcome(Turn.Status.INCOMPLETE)
-        return recorder.Outcome(Turn.Status.COMPLETED)
+        status = Turn.Status.INCOMPLETE if outcome.incomplete else Turn.Status.COMPLETED
+        return recorder.Outcome(status, answer=outcome.end)
 
 
-def _materials(job: Job) -> Materials:
+def _is_searched_for(job: Job) -> bool:
+    """Whether the documents are searched before the model is asked: always, or where it could not do so itself."""
+    if job.version.retrieval == AssistantVersion.Retrieval.TOOL:
+        return not job.models[0].takes_tools
+    return job.version.retrieval == AssistantVersion.Retrieval.AUTO
+
+
+def _materials(job: Job, numbering: Numbering, toolbox: Toolbox) -> Materials:
     return Materials(
         turn=job.claimed.turn,
         conversation=job.claimed.conversation,
         user=job.claimed.user,
         version=job.version,
         question=job.question.payload,
+        depth=job.depth,
         past=job.past,
         summary=job.summary,
-        passages=job.passages or (),
+        summarised=job.summarised,
+        passages=tuple(passage for passage in numbering.shown if not passage.call),
         produced=job.produced,
+        found=numbering.found,
+        tools=toolbox.definitions,
     )
-
-
-def _refused(call: FunctionCall) -> dict[str, Any]:
-    """The output of a call of a tool that this assistant does not have: an error that the model can act on."""
-    error = {"error": {"code": "unknown_tool", "message": f"There is no tool named {call.name!r}."}}
-    return {"type": "function_call_output", "call_id": call.call_id, "output": json.dumps(error)}

@@ -1,22 +1,32 @@
 """What a process needs to run a turn, loaded from rows: the same for a new turn and for one taken over."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from django.db.models import Q, QuerySet
+import orjson
+from django.db.models import Max, Q, QuerySet
 
+from chat.context.continuing import going_on
+from chat.context.history import strategy_of
 from chat.context.passages import NumberedPassage, restore
+from chat.context.query import DENSE_TURNS
 from chat.errors import LostTurnError
-from chat.models import AssistantVersion, Item, Response, Summary, Turn
+from chat.models import AssistantVersion, Item, Response, Summary
 from chat.providers.items import FunctionCall, function_calls
+from chat.selectors.answers import answer_parts, answer_text
 from chat.selectors.branches import PastTurn, branch_ids, latest_summary, past_turns
-from chat.selectors.targets import ModelChoice, model_choices
+from chat.selectors.targets import PREPARED_STAMP, ModelChoice, Prepared, prepared
+from core import statements
 from retrieval.models import VectorStore
 
 # Responses whose items were saved with them. A turn that was not ended has no cancelled one but its server's doing.
 _SAVED = (Response.Status.COMPLETED, Response.Status.INCOMPLETE, Response.Status.CANCELLED)
-# Turns that are looked at for context at most; no window is longer.
-MAX_PAST_TURNS = 400
+# Turns that a summary is looked for in; a newer one is made every few turns.
+SUMMARY_REACH = 400
+# Strategies that a summary stands for what is older.
+SUMMARISED = frozenset({AssistantVersion.Strategy.SUMMARY, AssistantVersion.Strategy.HYBRID})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +40,37 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What the person wrote, and the item as the API has it."""
+
+    text: str
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A claimed turn with everything its steps are made from.
 
-    `produced` holds the items that earlier steps of this turn saved, `open_calls` those calls among them that have no
-    output yet, `next_step` the number of the step to do. `answered` says with which status the turn ends where its
-    last answer was saved and only its end was not.
+    `produced` holds the items that earlier steps of this turn saved, behind those of the answer that it continues;
+    `shown` is what people see of them. `open_calls` are those calls among them that have no output yet, `next_step` is
+    the number of the step to do. (A last answer is stored together with the turn's end.) `depth` is how many turns are
+    before it on its branch, `past` those of them that its strategy or the search can use, `summarised` how many of them
+    `summary` covers.
     """
 
     claimed: Claimed
     version: AssistantVersion
     models: tuple[ModelChoice, ...]
-    question: Item
+    question: Question
+    depth: int
     past: tuple[PastTurn, ...]
     summary: Summary | None
+    summarised: int
     produced: tuple[dict[str, object], ...]
+    shown: str
     passages: tuple[NumberedPassage, ...] | None
     open_calls: tuple[FunctionCall, ...]
     next_step: int
-    answered: Turn.Status | None
 
     @property
     def scope(self) -> QuerySet[VectorStore]:
@@ -66,40 +88,70 @@ def turn_scope(version: AssistantVersion, conversation: uuid.UUID, user: uuid.UU
     ).distinct()
 
 
+_CLAIMED = f"""
+SELECT turn.parent_id, turn.depth, turn.passages, turn.version_id, turn.continues_id, asked.text, asked.payload,
+    {PREPARED_STAMP}
+FROM chat_turn turn JOIN chat_item asked ON asked.id = turn.input_item_id
+WHERE turn.id = %(turn)s AND turn.epoch = %(epoch)s AND turn.status = 'in_progress'
+"""  # noqa: S608 - both parts are ours
+
+
 def load_job(claimed: Claimed) -> Job:
     """Load a claimed turn; raises `LostTurnError` where it is not ours any more."""
-    turn = (
-        Turn.objects.select_related("version__model__endpoint", "input_item")
-        .filter(id=claimed.turn, epoch=claimed.epoch, status=Turn.Status.IN_PROGRESS)
-        .first()
-    )
-    if turn is None or turn.input_item is None:
+    row = statements.row(_CLAIMED, {"turn": claimed.turn, "epoch": claimed.epoch})
+    if row is None:
         raise LostTurnError("The turn is not ours.")
-    ids = branch_ids(turn.parent_id, limit=MAX_PAST_TURNS) if turn.parent_id else []
-    produced = tuple(turn.items.exclude(role=Item.Role.USER).order_by("position").values_list("payload", flat=True))
-    last = turn.responses.filter(status__in=_SAVED).order_by("step", "attempt").last()
+    parent, depth, passages, version, continues, text, payload, stamp = row
+    ready = prepared(version, stamp)
+    past, summary, after = _history(ready, parent)
+    # who takes a turn first finds it as it was asked
+    saved, next_step = _earlier(claimed.turn) if claimed.epoch > 1 else ([], 0)
+    produced = tuple(item.payload for item in saved)
+    earlier = answer_parts(claimed.turn) if continues else []
+    references = orjson.loads(passages)
     return Job(
         claimed=claimed,
-        version=turn.version,
-        models=tuple(model_choices(turn.version)),
-        question=turn.input_item,
-        past=tuple(past_turns(ids)),
-        summary=latest_summary(ids) if ids else None,
-        produced=produced,
+        version=ready.version,
+        models=ready.models,
+        question=Question(text, orjson.loads(payload)),
+        depth=depth,
+        past=past,
+        summary=summary,
+        summarised=depth - after if summary else 0,
+        produced=(*going_on(earlier), *produced) if earlier else produced,
+        shown=_shown(earlier, saved),
         open_calls=_open_calls(produced),
-        passages=tuple(restore(turn.passages)) if turn.passages else None,
-        next_step=last.step + 1 if last else 0,
-        answered=_answered(last) if last else None,
+        passages=tuple(restore(references)) if references else None,
+        next_step=next_step,
     )
+
+
+def _history(ready: Prepared, parent: uuid.UUID | None) -> tuple[tuple[PastTurn, ...], Summary | None, int]:
+    """The turns before this one that can be of use, the summary, and how many turns came after what it covers."""
+    if parent is None:
+        return (), None, 0
+    window = max(choice.row.context_window for choice in ready.models)
+    reach = max(strategy_of(ready.version).reach(window), DENSE_TURNS - 1)
+    has_summary = ready.version.strategy in SUMMARISED
+    ids = branch_ids(parent, limit=max(reach, SUMMARY_REACH) if has_summary else reach)
+    summary = latest_summary(ids) if has_summary else None
+    after = len(ids) - 1 - ids.index(summary.turn_id) if summary else 0
+    return tuple(past_turns(ids[-reach:])), summary, after
+
+
+def _shown(earlier: Sequence[Sequence[Item]], saved: Sequence[Item]) -> str:
+    """The answer so far; what a step adds to saved ones stands apart, what continues an answer does not."""
+    own = answer_text([saved])
+    return answer_text(earlier) + (f"{own}\n\n" if own else "")
+
+
+def _earlier(turn: uuid.UUID) -> tuple[list[Item], int]:
+    """The items that former owners of the turn saved, and the number of the step that follows them."""
+    items = Item.objects.filter(turn=turn).exclude(role=Item.Role.USER).order_by("position")
+    last = Response.objects.filter(turn=turn, status__in=_SAVED).aggregate(last=Max("step"))["last"]
+    return list(items), 0 if last is None else last + 1
 
 
 def _open_calls(produced: tuple[dict[str, object], ...]) -> tuple[FunctionCall, ...]:
     done = {item.get("call_id") for item in produced if item.get("type") == "function_call_output"}
     return tuple(call for call in function_calls(produced) if call.call_id not in done)
-
-
-def _answered(last: Response) -> Turn.Status | None:
-    """How a turn ends whose last response is this one; None where it goes on with calls."""
-    if last.status == Response.Status.INCOMPLETE:
-        return Turn.Status.INCOMPLETE
-    return None if last.items.filter(type="function_call").exists() else Turn.Status.COMPLETED

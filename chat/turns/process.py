@@ -8,7 +8,9 @@ from typing import Any
 from chat.providers.registry import Providers
 from chat.realtime import hints
 from chat.realtime.hub import hub
+from chat.turns.job import Claimed
 from chat.turns.runner import Runner
+from tools.registry import installed
 
 _runner: Runner | None = None
 _listener: asyncio.Task[None] | None = None
@@ -17,6 +19,7 @@ _listener: asyncio.Task[None] | None = None
 async def start() -> None:
     """Open the hub and begin to run turns on this event loop."""
     global _runner, _listener
+    installed()  # a wrong setting ends the start, not somebody's turn
     await hub.open()
     runner = Runner(hub, Providers())
     await runner.start()
@@ -35,6 +38,17 @@ async def stop() -> None:
         await _runner.stop()
     await hub.close()
     _runner = _listener = None
+
+
+def owner() -> uuid.UUID | None:
+    """Who runs turns in this process, where there is somebody and room for one more."""
+    return _runner.id if _runner is not None and _runner.has_room else None
+
+
+def begin(claimed: Claimed) -> None:
+    """Run a turn that was stored as one of `owner`. May be called from any thread."""
+    if _runner is not None:
+        _runner.begin(claimed)
 
 
 async def turn_queued() -> None:

@@ -8,7 +8,7 @@ away the turn is let go of, and taken again from its rows.
 import asyncio
 import logging
 import uuid
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from functools import partial
 
 from django.conf import settings
@@ -53,6 +53,7 @@ class Runner:
         self._tasks: dict[uuid.UUID, asyncio.Task[None]] = {}
         self._stopping: set[uuid.UUID] = set()
         self._ending: set[uuid.UUID] = set()
+        self._cancelling: set[asyncio.Task[None]] = set()
         self._draining = False
         self._awake = asyncio.Event()
         self._sweep: asyncio.Task[None] | None = None
@@ -79,8 +80,18 @@ class Runner:
         for task in list(self._tasks.values()):
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*self._cancelling, return_exceptions=True)
         await in_database(self._heartbeat.stop)
         await self._providers.aclose()
+
+    @property
+    def has_room(self) -> bool:
+        return not self._draining and len(self._tasks) < MAX_RUNNING
+
+    def begin(self, claimed: Claimed) -> None:
+        """Run a turn that was taken as it was stored. May be called from any thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._begin, claimed)
 
     def wake(self) -> None:
         """Look for queued turns now. May be called from any thread."""
@@ -117,9 +128,12 @@ class Runner:
         if room <= 0:
             return
         for claimed in await in_database(claim_turns, self.id, running=set(self._tasks), limit=room):
-            task = asyncio.create_task(self._run(claimed), name=f"turn {claimed.turn}")
-            self._tasks[claimed.turn] = task
-            task.add_done_callback(partial(self._forget, claimed.turn))
+            self._begin(claimed)
+
+    def _begin(self, claimed: Claimed) -> None:
+        task = asyncio.create_task(self._run(claimed), name=f"turn {claimed.turn}")
+        self._tasks[claimed.turn] = task
+        task.add_done_callback(partial(self._forget, claimed.turn))
 
     def _forget(self, turn: uuid.UUID, task: "asyncio.Task[None]") -> None:
         del self._tasks[turn]
@@ -127,42 +141,39 @@ class Runner:
         self._ending.discard(turn)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("The task of turn %s ended without its end", turn, exc_info=error)
-        self._awake.set()  # the next turn of the conversation may be waiting
 
     async def _run(self, claimed: Claimed) -> None:
         try:
             async with self._hub.running(claimed.turn, claimed.epoch) as live:
-                self._tell(claimed, "running")
+                _tell(claimed, "running")
                 outcome = await self._outcome(claimed, live)
                 # a stop that comes now must not undo the end that was reached
                 self._ending.add(claimed.turn)
                 ended = outcome is not None and await self._finish(claimed, outcome)
                 live.apply(events.Ended(outcome.status if outcome and ended else LOST))
         finally:
-            self._tell(claimed, "ended")
-
-    def _tell(self, claimed: Claimed, what: str) -> None:
-        """Hint to watchers in other processes and to the person's list of conversations."""
-        turn = {"type": "turn.hint", "turn": str(claimed.turn), "epoch": claimed.epoch, "what": what}
-        feed = {"type": "conversation.hint", "conversation": str(claimed.conversation)}
-        hints.send_soon(hints.conversation_group(claimed.conversation), turn)
-        hints.send_soon(hints.feed_group(claimed.user), feed)
+            _tell(claimed, "ended")
+            # the entry in the person's list says that it runs from its creation on
+            feed = {"type": "conversation.hint", "conversation": str(claimed.conversation)}
+            hints.send_soon(hints.feed_group(claimed.user), feed)
 
     async def _outcome(self, claimed: Claimed, live: LiveTurn) -> recorder.Outcome | None:
         """Run the engine to its outcome; None where the turn is left to another process."""
-        engine = Engine(claimed, self._providers)
+        engine = Engine(claimed, self._providers, live.apply)
         error: ParleyError
         if claimed.epoch > MAX_CLAIMS:
             error = TurnAbandonedError("This answer was interrupted too often and was given up.")
             return recorder.Outcome(Turn.Status.FAILED, error=error)
         try:
             async with asyncio.timeout(settings.TURN_MAX_SECONDS):
-                return await _follow(engine, live)
+                return await engine.run()
         except asyncio.CancelledError:
             if claimed.turn not in self._stopping:
                 return None
+            self._end_upstream(engine)
             return _cut_short(engine, Turn.Status.CANCELLED)
         except TimeoutError:
+            self._end_upstream(engine)
             error = TurnDeadlineError("This answer took too long and was ended.")
         except LostTurnError:
             logger.warning("Turn %s was taken over", claimed.turn)
@@ -180,11 +191,18 @@ class Runner:
             error = InternalError("Something went wrong on our side. Your message is stored; try again.")
         return _cut_short(engine, Turn.Status.FAILED, error)
 
+    def _end_upstream(self, engine: Engine) -> None:
+        """Tell the server too, where its response would go on; nobody waits for that."""
+        task = asyncio.create_task(engine.upstream.cancel(), name=f"end of turn {engine.claimed.turn} upstream")
+        self._cancelling.add(task)
+        task.add_done_callback(self._cancelling.discard)
+
     async def _finish(self, claimed: Claimed, outcome: recorder.Outcome) -> bool:
         """Write the end; while PostgreSQL is away try again. False where the turn is not ours any more."""
         while True:
             try:
-                await in_database(recorder.finish_turn, claimed, outcome)
+                if await in_database(recorder.finish_turn, claimed, outcome):
+                    self._awake.set()
             except LostTurnError:
                 return False
             except (OperationalError, InterfaceError) as error:
@@ -194,19 +212,16 @@ class Runner:
                 return True
 
 
+def _tell(claimed: Claimed, what: str) -> None:
+    """Hint to watchers, most of all to those in other processes."""
+    hint = hints.of_turn(claimed.conversation, claimed.turn, claimed.epoch, what)
+    hints.send_soon(hints.conversation_group(claimed.conversation), hint)
+
+
 def _passes(error: Exception) -> bool:
     """Whether the database is away or gave up on a transaction, so that the same may succeed later."""
     state = getattr(error.__cause__, "sqlstate", None)
     return state is None or state.startswith(_PASSING)
-
-
-async def _follow(engine: Engine, live: LiveTurn) -> recorder.Outcome:
-    async with aclosing(engine.run()) as happenings:
-        async for event in happenings:
-            if isinstance(event, recorder.Outcome):
-                return event
-            live.apply(event)
-    raise RuntimeError("the engine ended without an outcome")
 
 
 def _cut_short(engine: Engine, status: Turn.Status, error: ParleyError | None = None) -> recorder.Outcome:

@@ -7,7 +7,7 @@ delays (or the one the server named), then the version's next model is asked. Af
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -15,14 +15,18 @@ from typing import TypeAlias
 from django.utils import timezone
 
 from chat import events
-from chat.context.assembly import Assembled, Materials, assemble
+from chat.context.assembly import Assembled, assemble
+from chat.context.materials import Materials
+from chat.context.tokens import items_tokens
 from chat.errors import ProviderError, Repair
-from chat.providers.base import Finished, ReasoningDelta, RefusalDelta, StreamEvent, TextDelta
-from chat.providers.items import FunctionCall, function_calls, without_reasoning
+from chat.providers.base import Finished, ReasoningDelta, RefusalDelta, ResponseStarted, StreamEvent, TextDelta, Usage
+from chat.providers.items import FunctionCall, Item, function_calls, without_reasoning
 from chat.providers.registry import Providers
 from chat.selectors.targets import ModelChoice
 from chat.turns import recorder
+from chat.turns.call_ids import ids_of, with_own_ids
 from chat.turns.job import Claimed
+from chat.turns.upstream import Upstream
 from core.bridge import in_database
 
 logger = logging.getLogger(__name__)
@@ -34,17 +38,23 @@ LONGEST_DELAY = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The model has said its last word."""
+    """The model has said its last word: `end` is to be stored together with the turn's."""
 
     incomplete: bool
+    end: recorder.End
 
 
 @dataclass(frozen=True, slots=True)
 class CallTools:
-    """The model wants these calls run and will go on with their outputs. `output` is the step's items verbatim."""
+    """The model wants these calls run and will go on with their outputs.
+
+    `output` is the step's items verbatim, but for ids of calls that could not be used; `tokens` is what the step used,
+    as the server counted, or as we do where it does not say.
+    """
 
     calls: tuple[FunctionCall, ...]
     output: tuple[dict[str, object], ...]
+    tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +65,7 @@ class Failed:
 
 
 StepOutcome: TypeAlias = Answered | CallTools | Failed
-"""What a step ends with: the last thing that `run_step` yields."""
+"""What a step ends with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,85 +76,93 @@ class _Broken:
     shown: bool
 
 
-StepEvent: TypeAlias = events.TurnEvent | StepOutcome
-
-
 class Step:
     """Runs one step of a claimed turn against the version's models, in order."""
 
-    def __init__(self, claimed: Claimed, providers: Providers, materials: Materials, number: int) -> None:
+    def __init__(
+        self, claimed: Claimed, providers: Providers, materials: Materials, number: int, upstream: Upstream
+    ) -> None:
         self._claimed = claimed
         self._providers = providers
+        self._upstream = upstream
         self._materials = materials
         self._number = number
 
-    async def run(self, models: tuple[ModelChoice, ...]) -> AsyncGenerator[StepEvent, None]:
-        """Yield what is to be shown, and the outcome last."""
-        broken: _Broken | None = None
+    async def run(self, models: tuple[ModelChoice, ...], show: events.Show) -> StepOutcome:
+        """Ask until there is an outcome; `show` is told of what people see of it."""
+        error = ProviderError()
         for choice in models:
-            async for event in self._ask(choice):
-                if not isinstance(event, _Broken):
-                    yield event
-                    if isinstance(event, Answered | CallTools | Failed):
-                        return
-                    continue
-                broken = event
-            if broken is None or broken.shown:
+            outcome = await self._ask(choice, show)
+            if not isinstance(outcome, _Broken):
+                return outcome
+            error = outcome.error
+            if outcome.shown:
                 break
-        if broken is not None:
-            yield Failed(broken.error)
+        return Failed(error)
 
-    async def _ask(self, choice: ModelChoice) -> AsyncGenerator[StepEvent | _Broken, None]:
-        """Ask one model, again where that may help; ends with an outcome or `_Broken`."""
+    async def _ask(self, choice: ModelChoice, show: events.Show) -> Answered | CallTools | _Broken:
+        """Ask one model, again where that may help."""
         assembled = assemble(self._materials, choice=choice, step=self._number)
-        for attempt in range(MAX_ATTEMPTS):
-            broken: _Broken | None = None
-            async for event in self._attempt(choice, assembled):
-                if isinstance(event, _Broken):
-                    broken = event
-                else:
-                    yield event
-            if broken is None:
-                return
-            repaired = _repaired(assembled, broken.error)
+        attempt = 0
+        while True:
+            outcome = await self._attempt(choice, assembled, show)
+            if not isinstance(outcome, _Broken):
+                return outcome
+            repaired = _repaired(assembled, outcome.error)
             last = attempt == MAX_ATTEMPTS - 1
-            if broken.shown or last or not (broken.error.retryable or repaired is not assembled):
-                yield broken
-                return
+            if outcome.shown or last or not (outcome.error.retryable or repaired is not assembled):
+                return outcome
             assembled = repaired
-            delay = retry_delay(attempt, broken.error.retry_after)
-            logger.warning("A model server failed (%s), asking again in %.1f s", broken.error.code, delay)
-            yield events.StateChanged("in_progress", "The model server is busy. Trying again…")
+            delay = retry_delay(attempt, outcome.error.retry_after)
+            logger.warning("A model server failed (%s), asking again in %.1f s", outcome.error.code, delay)
+            show(events.StateChanged("in_progress", "The model server is busy. Trying again…"))
             await asyncio.sleep(delay)
+            attempt += 1
 
-    async def _attempt(self, choice: ModelChoice, assembled: Assembled) -> AsyncGenerator[StepEvent | _Broken, None]:
-        attempt = await in_database(
-            recorder.begin_response, self._claimed, step=self._number, assembled=assembled, choice=choice
-        )
+    async def _attempt(
+        self, choice: ModelChoice, assembled: Assembled, show: events.Show
+    ) -> Answered | CallTools | _Broken:
+        provider = self._providers.get(choice.target.provider)
+        request = await self._upstream.with_left_behind(assembled.request, choice, self._number)
+        try:
+            body = provider.prepare(request, choice.target)
+        except ProviderError as error:
+            return _Broken(error, shown=False)
+        attempt = await self._begin(choice, replace(assembled, request=request), body)
         timings = recorder.Timings()
         finished: Finished | None = None
         shown = False
-        provider = self._providers.get(choice.target.provider)
         try:
-            async with aclosing(provider.stream(assembled.request, choice.target)) as stream:
+            async with aclosing(provider.stream(request, choice.target, body=body)) as stream:
                 async for event in stream:
                     _note_time(timings, event)
+                    if isinstance(event, ResponseStarted | Finished):
+                        await self._upstream.note(event, attempt, provider)
                     if isinstance(event, Finished):
                         finished = event
                     elif (visible := _visible(event)) is not None:
                         shown = shown or isinstance(visible, events.TextAdded)
-                        yield visible
+                        show(visible)
         except ProviderError as error:
             await in_database(recorder.fail_response, self._claimed, attempt, error)
-            yield _Broken(error, shown)
-            return
+            return _Broken(error, shown)
         if finished is None:
             raise RuntimeError("a provider's stream ended without Finished")
         failed = finished.status == "failed"
-        await in_database(
-            recorder.finish_response, self._claimed, attempt, finished, timings=timings, keep_items=not failed
+        finished = replace(finished, output=self._with_own_ids(finished.output))
+        end = recorder.End(attempt, finished, timings)
+        outcome = _Broken(_error_of(finished), shown) if failed else _outcome(end, assembled)
+        if not isinstance(outcome, Answered):
+            await in_database(recorder.finish_response, self._claimed, end, keep_items=not failed)
+        return outcome
+
+    async def _begin(self, choice: ModelChoice, assembled: Assembled, body: bytes) -> recorder.Attempt:
+        return await in_database(
+            recorder.begin_response, self._claimed, step=self._number, assembled=assembled, choice=choice, body=body
         )
-        yield _Broken(_error_of(finished), shown) if failed else _outcome(finished)
+
+    def _with_own_ids(self, output: Sequence[Item]) -> tuple[Item, ...]:
+        return with_own_ids(output, taken=ids_of(self._materials.produced), step=self._number)
 
 
 def retry_delay(attempt: int, retry_after: float | None) -> float:
@@ -161,9 +179,15 @@ def retry_delay(attempt: int, retry_after: float | None) -> float:
 def _repaired(assembled: Assembled, error: ProviderError) -> Assembled:
     """The request changed so that this error goes away, or the same object where nothing can be done."""
     if error.repair is Repair.STRIP_REASONING:
-        stripped = without_reasoning(assembled.request.input)
-        if len(stripped) < len(assembled.request.input):
-            return replace(assembled, request=replace(assembled.request, input=stripped))
+        sent = assembled.request.input
+        stripped = without_reasoning(sent)
+        if count := len(sent) - len(stripped):
+            note = {"count": count, "why": "the server could not read its sealed form"}
+            tokens = dict(assembled.manifest["tokens"])
+            # reasoning is replayed only within its turn
+            tokens["steps"] -= items_tokens(sent) - items_tokens(stripped)
+            manifest = {**assembled.manifest, "stripped_reasoning": note, "tokens": tokens}
+            return replace(assembled, request=replace(assembled.request, input=stripped), manifest=manifest)
     return assembled
 
 
@@ -186,11 +210,19 @@ def _error_of(finished: Finished) -> ProviderError:
     return finished.error or ProviderError()
 
 
-def _outcome(finished: Finished) -> StepOutcome:
+def _outcome(end: recorder.End, assembled: Assembled) -> Answered | CallTools:
+    finished = end.finished
     calls = function_calls(finished.output)
     if finished.status == "incomplete":
         # a call that was cut off must never run; what was said stands
-        return Answered(incomplete=True)
+        return Answered(incomplete=True, end=end)
     if calls:
-        return CallTools(calls, finished.output)
-    return Answered(incomplete=False)
+        return CallTools(calls, finished.output, _tokens(finished, assembled))
+    return Answered(incomplete=False, end=end)
+
+
+def _tokens(finished: Finished, assembled: Assembled) -> int:
+    usage = finished.usage or Usage()
+    sent = usage.input_tokens if usage.input_tokens is not None else assembled.tokens
+    said = usage.output_tokens if usage.output_tokens is not None else items_tokens(finished.output)
+    return sent + said
