@@ -1,11 +1,16 @@
 """Which model answers, and how its server is reached."""
 
+import uuid
 from dataclasses import dataclass
+from functools import lru_cache
 
 from chat.models import AssistantVersion
 from chat.providers.base import Capabilities, Target
 from core.endpoints import NoModelError, default_model
-from core.models import EndpointModel
+from core.models import Endpoint, EndpointModel
+
+# Share of a model's input that is left free for what cannot be counted here.
+MARGIN = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,10 +20,24 @@ class ModelChoice:
     row: EndpointModel
     target: Target
 
+    def answer_limit(self, wanted: int | None) -> int:
+        """Tokens that are kept for the answer: those that are asked for, as long as half of the window is left."""
+        if wanted is None:
+            return self.row.max_output_tokens
+        return min(wanted, max(self.row.max_output_tokens, self.row.context_window // 2))
+
+    def ceiling(self, answer: int) -> int:
+        """Tokens by our own count that a request may have so that an answer of `answer` tokens still fits.
+
+        Corrected by what the server was seen to count (`EndpointModel.token_ratio`), less a margin for what differs
+        from request to request.
+        """
+        return int((self.row.context_window - answer) * (1 - MARGIN) / self.row.token_ratio)
+
     @property
-    def input_limit(self) -> int:
-        """Tokens that a request may have so that the answer still fits."""
-        return self.row.context_window - self.row.max_output_tokens
+    def takes_tools(self) -> bool:
+        """Whether the model can be offered tools, as far as is known."""
+        return self.target.provider != Endpoint.Provider.EXTRACTIVE and self.target.capabilities.allows("tools")
 
 
 def choice_of(model: EndpointModel) -> ModelChoice:
@@ -30,7 +49,7 @@ def choice_of(model: EndpointModel) -> ModelChoice:
         base_url=endpoint.base_url,
         api_key=endpoint.api_key,
         model=model.name,
-        capabilities=Capabilities.for_server(endpoint.base_url, endpoint.capabilities),
+        capabilities=Capabilities.for_server(endpoint.base_url, endpoint.record),
         headers=endpoint.headers,
         connect_timeout=endpoint.connect_timeout,
         read_timeout=endpoint.read_timeout,
@@ -50,3 +69,35 @@ def model_choices(version: AssistantVersion) -> list[ModelChoice]:
     rows += [fallback.model for fallback in version.fallbacks.select_related("model__endpoint")]
     usable = [row for row in rows if row.enabled and row.endpoint.enabled]
     return [choice_of(row) for row in usable or rows[:1]]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A version with the models to ask. Shared between turns: nobody changes it."""
+
+    version: AssistantVersion
+    models: tuple[ModelChoice, ...]
+
+
+PREPARED_STAMP = """
+concat_ws(' ',
+    (SELECT concat(version.ctid, version.xmin) FROM chat_assistantversion version WHERE version.id = turn.version_id),
+    (SELECT string_agg(concat(model.ctid, model.xmin), '') FROM core_endpointmodel model),
+    (SELECT string_agg(concat(endpoint.ctid, endpoint.xmin), '') FROM core_endpoint endpoint),
+    (SELECT string_agg(concat(fallback.ctid, fallback.xmin), '')
+        FROM chat_fallbackmodel fallback WHERE fallback.version_id = turn.version_id))
+"""
+"""SQL: which row versions `prepared` is made from, for a `chat_turn turn`.
+
+Place and transaction tell one version of a row from every other one (PostgreSQL's documentation, "System Columns").
+"""
+
+
+@lru_cache(maxsize=128)
+def prepared(version: uuid.UUID, stamp: str) -> Prepared:
+    """Return a version with the models to ask, from memory while the rows that `stamp` names are the same ones.
+
+    Raises `NoModelError` where no model can be asked.
+    """
+    row = AssistantVersion.objects.select_related("model__endpoint").get(id=version)
+    return Prepared(row, tuple(model_choices(row)))

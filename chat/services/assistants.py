@@ -12,7 +12,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from chat.models import Assistant, AssistantVersion, FallbackModel
-from chat.services.version_rules import Problems, check_shapes
+from chat.services.version_rules import Problems, check_shapes, check_tools
 from core.endpoints import NoModelError, default_model
 from core.errors import ConflictError, InvalidInputError
 from core.models import EndpointModel, User
@@ -62,14 +62,6 @@ class VersionConflictError(ConflictError):
     """The version or its assistant is in a state where this cannot be done."""
 
     code = "version_conflict"
-
-
-@transaction.atomic
-def create_assistant(*, name: str, owner: User | None = None, description: str = "") -> Assistant:
-    """Make an assistant with an empty draft as its version 1."""
-    assistant = Assistant.objects.create(name=name, owner=owner, description=description)
-    AssistantVersion.objects.create(assistant=assistant, number=1)
-    return assistant
 
 
 @transaction.atomic
@@ -144,6 +136,8 @@ def problems_of(version: AssistantVersion) -> Problems:
     ):
         if sentences:
             problems.setdefault(field, []).extend(sentences)
+    if not problems.keys() & {"tools", "parameters"}:
+        problems |= check_tools(version.tools, retrieval=version.retrieval, parameters=version.parameters)
     if "parameters" not in problems and (sentence := _output_problem(version)):
         problems["parameters"] = [sentence]
     return problems

@@ -4,12 +4,22 @@ import uuid
 
 from django.db import transaction
 
-from chat.models import Assistant, Conversation
-from core.errors import InvalidInputError, NotFoundError
+from chat.models import Conversation
+from chat.selectors.assistants import usable_version
+from core import statements
+from core.errors import NotFoundError
 from core.models import User
 from retrieval import services as documents
 from retrieval.services import UploadResult
 from retrieval.services.uploads import Readable
+
+_LOCK = statements.select(Conversation) + " WHERE id = %(id)s FOR NO KEY UPDATE"
+
+_CREATE = """
+INSERT INTO chat_conversation (id, user_id, assistant_id, title, title_source, uses_memory, last_turn_at, created_at)
+VALUES (%(id)s, %(user)s, %(assistant)s, '', 'first_words', true, now(), now())
+ON CONFLICT DO NOTHING
+"""
 
 
 def lock_conversation(*, user: User, conversation_id: uuid.UUID, assistant_id: uuid.UUID | None) -> Conversation:
@@ -17,24 +27,26 @@ def lock_conversation(*, user: User, conversation_id: uuid.UUID, assistant_id: u
 
     A foreign or deleted one answers like a missing one. Of two first sends at once one makes it and both get it.
     """
-    rows = Conversation.objects.select_for_update(of=("self",))
-    found = rows.filter(id=conversation_id).first()
+    found = _locked(conversation_id)
     if found is None:
         _create(user, conversation_id, assistant_id)
-        found = rows.get(id=conversation_id)
-    if found.user_id != user.pk or found.deleted_at is not None:
+        found = _locked(conversation_id)
+    if found is None or found.user_id != user.pk or found.deleted_at is not None:
         raise NotFoundError("There is no such conversation.")
     return found
 
 
+def _locked(conversation: uuid.UUID) -> Conversation | None:
+    row = statements.row(_LOCK, {"id": conversation})
+    return statements.instance(Conversation, row) if row else None
+
+
 def _create(user: User, conversation_id: uuid.UUID, assistant_id: uuid.UUID | None) -> None:
     if assistant_id is None:
-        raise InvalidInputError("Choose an assistant first.")
-    assistant = Assistant.objects.usable().visible_to(user).filter(id=assistant_id).first()
-    if assistant is None:
+        raise NotFoundError("There is no such conversation.")
+    if usable_version(user, assistant_id) is None:
         raise NotFoundError("There is no such assistant.")
-    conversation = Conversation(id=conversation_id, user=user, assistant=assistant)
-    Conversation.objects.bulk_create([conversation], ignore_conflicts=True)
+    statements.execute(_CREATE, {"id": conversation_id, "user": user.pk, "assistant": assistant_id})
 
 
 def upload_to_conversation(

@@ -5,6 +5,7 @@
 """
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -17,6 +18,12 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
+
+from chat.models import AssistantVersion
+from chat.selectors.toolbox import FILE_SEARCH
+from tools.registry import installed
+from tools.toolbox import Entry
+from tools.toolbox import problems as tool_problems
 
 MAX_STARTERS = 8
 MAX_STARTER_CHARS = 300
@@ -110,7 +117,7 @@ class Message(_Shape):
 class Tool(_Shape):
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
     config: dict[str, Any] = {}
-    policy: Annotated[str, StringConstraints(min_length=1, max_length=10)] = "auto"
+    policy: Literal["auto", "ask", "deny"] = "auto"
 
 
 _VARIABLE = StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")
@@ -139,6 +146,24 @@ def check_shapes(values: dict[str, Any]) -> Problems:
             problems[name] = list(dict.fromkeys(_sentence(detail) for detail in error.errors(include_url=False)))
     if not problems:
         problems |= _check_together(values)
+    return problems
+
+
+def check_tools(tools: Sequence[Entry], *, retrieval: str, parameters: Mapping[str, Any]) -> Problems:
+    """Return sentences per field for tools that this installation cannot give; all three have their shapes already."""
+    problems: Problems = {}
+    if sentences := tool_problems(tools):
+        problems["tools"] = sentences
+    names = {tool["name"] for tool in tools}
+    if retrieval == AssistantVersion.Retrieval.TOOL:
+        names.add(FILE_SEARCH)
+        if FILE_SEARCH not in installed():
+            problems["retrieval"] = [f"{FILE_SEARCH}, which the model would search with, is not installed."]
+    elif retrieval == AssistantVersion.Retrieval.OFF and FILE_SEARCH in names:
+        problems.setdefault("tools", []).append(f"{FILE_SEARCH}: the documents are never searched in this version.")
+    choice = parameters.get("tool_choice")
+    if isinstance(choice, Mapping) and choice["name"] not in names:
+        problems["parameters"] = [f"tool_choice: {choice['name']} is not among the tools."]
     return problems
 
 
