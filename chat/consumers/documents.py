@@ -2,9 +2,9 @@
 
 import uuid
 from collections.abc import Callable
-from typing import Any
 
 from chat.consumers import topics
+from chat.rendering.protocol import DocumentFrame
 from core.bridge import in_database
 from core.models import User
 
@@ -12,7 +12,7 @@ from core.models import User
 class DocumentWatch:
     """Sends frames of documents; a hint that was lost costs a few seconds, not the news."""
 
-    def __init__(self, user: User, put: Callable[[dict[str, Any]], object]) -> None:
+    def __init__(self, user: User, put: Callable[[DocumentFrame], object]) -> None:
         self._user = user
         self._put = put
         self._unfinished: dict[str, str] = {}
@@ -32,7 +32,7 @@ class DocumentWatch:
         for document, store in list(self._unfinished.items()):
             await self.send(document, store)
 
-    def _take(self, frame: dict[str, Any]) -> None:
+    def _take(self, frame: DocumentFrame) -> None:
         if frame.get("state") in topics.ON_THEIR_WAY:
             self._unfinished[frame["document"]] = frame["store"]
         else:

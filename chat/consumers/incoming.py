@@ -5,15 +5,17 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-MAX_FRAME_BYTES = 256 * 1024
+MAX_REF_CHARS = 64
 
 
 class _Frame(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
-    ref: Annotated[str, Field(max_length=64)] | None = None
+    ref: Annotated[str, Field(max_length=MAX_REF_CHARS)] | None = None
 
 
 class Subscribe(_Frame):
+    """Send changes of a topic: `conversation:<id>`, `library:<vector store id>` or `feed`."""
+
     type: Literal["subscribe"]
     topic: Annotated[str, Field(max_length=100)]
     # turns that the page shows as live
@@ -21,11 +23,15 @@ class Subscribe(_Frame):
 
 
 class Unsubscribe(_Frame):
+    """Send no more changes of a topic."""
+
     type: Literal["unsubscribe"]
     topic: Annotated[str, Field(max_length=100)]
 
 
 class TurnCreate(_Frame):
+    """Send a message. The client makes `conversation` and `client_id`; the same two again are the same turn."""
+
     type: Literal["turn.create"]
     conversation: UUID
     client_id: UUID
@@ -36,19 +42,53 @@ class TurnCreate(_Frame):
 
 
 class TurnRetry(_Frame):
+    """Answer the same message again, as a sibling."""
+
     type: Literal["turn.retry"]
     turn: UUID
     client_id: UUID
 
 
+class TurnContinue(_Frame):
+    """Let an answer go on that stopped before its end."""
+
+    type: Literal["turn.continue"]
+    turn: UUID
+    client_id: UUID
+
+
+class TurnEdit(_Frame):
+    """Ask in other words, as a sibling."""
+
+    type: Literal["turn.edit"]
+    turn: UUID
+    client_id: UUID
+    text: str
+    # left out or null: those that the message has
+    files: Annotated[tuple[UUID, ...], Field(max_length=100)] | None = None
+
+
+class TurnWithdraw(_Frame):
+    """Take a waiting message back."""
+
+    type: Literal["turn.withdraw"]
+    turn: UUID
+
+
 class TurnStop(_Frame):
+    """End a running or waiting turn; what was said stays."""
+
     type: Literal["turn.stop"]
     turn: UUID
 
 
 class Ping(_Frame):
+    """Answered with `pong`."""
+
     type: Literal["ping"]
 
 
-Incoming = Annotated[Subscribe | Unsubscribe | TurnCreate | TurnRetry | TurnStop | Ping, Field(discriminator="type")]
-parser: TypeAdapter[Subscribe | Unsubscribe | TurnCreate | TurnRetry | TurnStop | Ping] = TypeAdapter(Incoming)
+Starting = TurnCreate | TurnRetry | TurnContinue | TurnEdit
+"""Frames that begin a turn."""
+Incoming = Annotated[Subscribe | Unsubscribe | Starting | TurnWithdraw | TurnStop | Ping, Field(discriminator="type")]
+parser: TypeAdapter[Subscribe | Unsubscribe | Starting | TurnWithdraw | TurnStop | Ping] = TypeAdapter(Incoming)

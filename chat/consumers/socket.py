@@ -4,68 +4,61 @@ import asyncio
 import logging
 import time
 import uuid
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from functools import wraps
-from typing import Any
+from typing import Any, Final, Literal, TypeVar
 
-from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
-from pydantic import ValidationError
 
 from chat.consumers import incoming, topics
+from chat.consumers.allowance import Allowance
+from chat.consumers.connection import AWAY, FLOODED, SESSION_ENDED, Connection
 from chat.consumers.documents import DocumentWatch
+from chat.consumers.feed import Feed
 from chat.consumers.hearing import Hearing
-from chat.consumers.outgoing import Outgoing
-from chat.consumers.watching import ConversationWatch, created_frame
+from chat.consumers.reading import MAX_FRAME_BYTES, read, ref_of
+from chat.consumers.starting import start
+from chat.consumers.watching import ConversationWatch, created_frame, withdrawn_frame
+from chat.models import Turn
 from chat.realtime import hints
 from chat.realtime.hub import LOST
-from chat.rendering.frames import encode
-from chat.services import turns
+from chat.rendering.protocol import Limits
+from chat.services import messages, turns
+from chat.services.starting import Started
 from chat.turns import process
-from core.accounts.sessions import user_of_session
+from core.accounts.sessions import is_signed_in, user_of_session
 from core.bridge import in_database
-from core.errors import InvalidInputError, LimitError, ParleyError, UnavailableError
+from core.errors import LimitError, ParleyError, UnavailableError
 from core.models import User
 from retrieval.realtime import store_group
 
 logger = logging.getLogger(__name__)
 
-PROTOCOL = 1
-SESSION_ENDED = 4401
-# RFC 6455's registry: "Try Again Later"
-AWAY = 1013
-FLOODED = 4429
-TOO_SLOW = 4408
-# Frames that a tab may send within `PERIOD` seconds, and how many errors of that kind close it.
-MAX_FRAMES = 60
-PERIOD = 10.0
+PROTOCOL: Final = 1
 MAX_TOPICS = 50
-# Seconds between two looks whether session and rights still hold.
-RECHECK_INTERVAL = 5.0
-
 
 # What PostgreSQL's absence looks like.
 DATABASE_AWAY = (OperationalError, InterfaceError)
 
-_Hint = Callable[["ChatConsumer", dict[str, Any]], Awaitable[None]]
+_Told = TypeVar("_Told")
+_Hint = Callable[["ChatConsumer", _Told], Coroutine[Any, Any, None]]
 
 
-def _may_be_lost(hear: _Hint) -> _Hint:
+def _may_be_lost(hear: _Hint[_Told]) -> _Hint[_Told]:
     """A hint that cannot be followed now is as one that was lost: `_recheck` repairs it, and the socket stays."""
 
     @wraps(hear)
-    async def heard(consumer: "ChatConsumer", message: dict[str, Any]) -> None:
+    async def heard(consumer: "ChatConsumer", told: _Told) -> None:
         try:
-            await hear(consumer, message)
+            await hear(consumer, told)
         except DATABASE_AWAY as error:
             logger.warning("A hint was not followed: %s", error)
 
     return heard
 
 
-class ChatConsumer(AsyncWebsocketConsumer):
+class ChatConsumer(Connection):
     """The adapter between the socket and the services; it decides nothing itself."""
 
     user: User
@@ -73,10 +66,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         self._topics: dict[str, topics.Topic] = {}
         self._watches: dict[uuid.UUID, ConversationWatch] = {}
-        self._times: deque[float] = deque(maxlen=MAX_FRAMES)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._allowance = Allowance(self.timing.period)
         self._hearing = Hearing(self.channel_layer, self.channel_name)
-        self._outgoing = Outgoing(self._send_text, self._catch_up)
         try:
             user = await self._current_user()
         except DATABASE_AWAY as error:
@@ -91,34 +82,38 @@ class ChatConsumer(AsyncWebsocketConsumer):
             return
         self.user = user
         self._documents = DocumentWatch(user, self._put_frame)
-        self._spawn(self._outgoing.run())
+        self._feed = Feed(user, self._put)
+        self._begin_sending()
         self._spawn(self._recheck())
-        limits = {"frame_bytes": incoming.MAX_FRAME_BYTES, "message_chars": settings.MESSAGE_MAX_CHARS}
+        limits: Limits = {"frame_bytes": MAX_FRAME_BYTES, "message_chars": settings.MESSAGE_MAX_CHARS}
         self._put_frame({"type": "hello", "protocol": PROTOCOL, "limits": limits})
+        # also without a topic: what becomes of the person's rights
+        await self._hearing.join("", [hints.feed_group(user.pk)])
 
     async def disconnect(self, _code: int) -> None:
-        for task in self._tasks:
-            task.cancel()
+        self._cease()
         for watch in self._watches.values():
             watch.close()
         await self._hearing.leave_all()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        if not hasattr(self, "user"):
+        if not hasattr(self, "user") or self._is_ending:
             return
-        if self._floods():
-            await self.close(code=FLOODED)
+        now = time.monotonic()
+        if wait := self._allowance.wait(now):
+            if self._allowance.is_abused(now):
+                self._end(FLOODED)
+            else:
+                self._put_error(LimitError("That was too fast.", retryable=True), ref_of(text_data), wait=wait)
             return
-        frame = None
         try:
-            frame = _parse(text_data)
-            await self._handle(frame)
+            await self._handle(read(text_data))
         except ParleyError as error:
-            self._put_error(error, frame.ref if frame else None)
+            self._put_error(error, ref_of(text_data))
         except DATABASE_AWAY as error:
             logger.warning("A frame could not be answered: %s", error)
             away = UnavailableError("The database does not answer right now. Try again in a moment.")
-            self._put_error(away, frame.ref if frame else None)
+            self._put_error(away, ref_of(text_data))
 
     async def _handle(self, frame: Any) -> None:
         match frame:
@@ -128,13 +123,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 await self._subscribe(frame)
             case incoming.Unsubscribe():
                 await self._unsubscribe(frame.topic, "asked")
-            case incoming.TurnCreate():
-                await self._create(frame)
-            case incoming.TurnRetry():
-                started = await in_database(
-                    turns.retry_turn, user=self.user, turn_id=frame.turn, client_id=frame.client_id
-                )
-                await self._started(started, frame.ref)
+            case incoming.TurnCreate() | incoming.TurnRetry() | incoming.TurnContinue() | incoming.TurnEdit():
+                await self._started(await in_database(start, self.user, frame), frame.ref)
+            case incoming.TurnWithdraw():
+                await self._withdraw(frame)
             case incoming.TurnStop():
                 turn = await in_database(turns.stop_turn, user=self.user, turn_id=frame.turn)
                 await process.turn_stopped(turn.id)
@@ -142,39 +134,38 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     # People's doings ------------------------------------------------------------------------------------------
 
-    async def _create(self, frame: incoming.TurnCreate) -> None:
-        message = turns.Message(
-            conversation=frame.conversation,
-            client_id=frame.client_id,
-            text=frame.text,
-            assistant=frame.assistant,
-            files=frame.files,
-            parent=frame.parent,
-            follows=frame.parent is not None,
-        )
-        await self._started(await in_database(turns.start_turn, user=self.user, message=message), frame.ref)
-
-    async def _started(self, started: turns.Started, ref: str | None) -> None:
+    async def _started(self, started: Started, ref: str | None) -> None:
         turn = started.turn
-        if started.created:
+        if started.created and turn.status == Turn.Status.QUEUED:
             await process.turn_queued()
         self._put_frame({**await in_database(created_frame, turn.id), "ref": ref})
         topic = topics.Topic("conversation", turn.conversation_id)
-        if turn.conversation_id not in self._watches:
+        new = turn.conversation_id not in self._watches
+        if new:
             await self._join(topic)
         watch = self._watches[turn.conversation_id]
         watch.watch(turn.id, turn.epoch, running=False)
         if started.created:
-            await self._hint_turn(turn.conversation_id, turn.id, "created")
-            await hints.send(
-                hints.feed_group(self.user.pk), {"type": "conversation.hint", "conversation": str(turn.conversation_id)}
-            )
-        await watch.sync()
+            if turn.status == Turn.Status.QUEUED:  # of one that runs its runner tells
+                await self._hint_turn(turn.conversation_id, turn.id, "created")
+            await self._hint_feed(turn.conversation_id)
+        if new:
+            await watch.sync()
+
+    async def _withdraw(self, frame: incoming.TurnWithdraw) -> None:
+        turn = await in_database(messages.withdraw_turn, user=self.user, turn_id=frame.turn)
+        # what waited behind it may be next
+        await process.turn_queued()
+        self._put_frame({**await in_database(withdrawn_frame, turn), "ref": frame.ref})
+        await self._hint_turn(turn.conversation_id, turn.id, "changed")
+        await self._hint_feed(turn.conversation_id)
 
     async def _hint_turn(self, conversation: uuid.UUID, turn: uuid.UUID, what: str) -> None:
-        await hints.send(
-            hints.conversation_group(conversation), {"type": "turn.hint", "turn": str(turn), "epoch": 0, "what": what}
-        )
+        await hints.send(hints.conversation_group(conversation), hints.of_turn(conversation, turn, 0, what))
+
+    async def _hint_feed(self, conversation: uuid.UUID) -> None:
+        hint = {"type": "conversation.hint", "conversation": str(conversation)}
+        await hints.send(hints.feed_group(self.user.pk), hint)
 
     # Topics ---------------------------------------------------------------------------------------------------
 
@@ -197,7 +188,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             self._watches[topic.id] = ConversationWatch(topic.id, self._put, self._ended)
         await self._hearing.join(topic.name, await in_database(topics.groups, self.user, topic))
 
-    async def _unsubscribe(self, name: str, code: str) -> None:
+    async def _unsubscribe(self, name: str, code: Literal["asked", "not_found"]) -> None:
         topic = self._topics.pop(name, None)
         if topic is None:
             return
@@ -209,9 +200,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
     # Hints from other places ------------------------------------------------------------------------------------
 
     @_may_be_lost
-    async def turn_hint(self, _message: dict[str, Any]) -> None:
-        for watch in tuple(self._watches.values()):
-            await watch.sync()
+    async def turn_hint(self, message: dict[str, Any]) -> None:
+        if watch := self._watches.get(uuid.UUID(message["conversation"])):
+            await watch.hear(uuid.UUID(message["turn"]), message["epoch"], message["what"])
 
     @_may_be_lost
     async def document_hint(self, message: dict[str, Any]) -> None:
@@ -225,11 +216,17 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self._hearing.join(topic, [store_group(uuid.UUID(message["store"]))])
             await self._documents.send(message["document"], message["store"])
 
-    @_may_be_lost
     async def conversation_hint(self, message: dict[str, Any]) -> None:
-        frame = await in_database(topics.conversation_frame, self.user, uuid.UUID(message["conversation"]))
-        if frame is not None:
-            self._put(encode(frame))
+        if "feed" in self._topics:
+            self._spawn(self._send_entry(uuid.UUID(message["conversation"])))
+
+    @_may_be_lost
+    async def rights_hint(self, _message: dict[str, Any]) -> None:
+        await self._check()
+
+    @_may_be_lost
+    async def _send_entry(self, conversation: uuid.UUID) -> None:
+        await self._feed.send(conversation)
 
     # Inner workings -----------------------------------------------------------------------------------------------
 
@@ -243,82 +240,40 @@ class ChatConsumer(AsyncWebsocketConsumer):
         except DATABASE_AWAY as error:
             logger.warning("The end of turn %s is not sent yet: %s", turn, error)
 
-    def _put(self, frame: str, *, turn: uuid.UUID | None = None) -> bool:
-        if self._outgoing.put(frame, turn=turn):
-            return True
-        self._spawn(self.close(code=TOO_SLOW))
-        return False
-
-    def _put_frame(self, frame: dict[str, Any]) -> None:
-        self._put(encode(frame))
-
-    def _put_error(self, error: ParleyError, ref: str | None) -> None:
-        self._put(
-            encode(
-                {
-                    "type": "error",
-                    "code": error.code,
-                    "message": error.message,
-                    "retryable": error.retryable,
-                    "ref": ref,
-                }
-            )
-        )
-
     def _catch_up(self, turn: uuid.UUID) -> str | None:
         snapshots = (watch.snapshot(turn) for watch in self._watches.values())
         return next((snapshot for snapshot in snapshots if snapshot is not None), None)
 
-    async def _send_text(self, frame: str) -> None:
-        await self.send(text_data=frame)
-
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def _floods(self) -> bool:
-        now = time.monotonic()
-        full = len(self._times) == MAX_FRAMES and now - self._times[0] < PERIOD
-        self._times.append(now)
-        return full
-
     async def _current_user(self) -> User | None:
-        session_key = self.scope.get("cookies", {}).get(settings.SESSION_COOKIE_NAME, "")
-        return await in_database(user_of_session, session_key) if session_key else None
+        return await in_database(user_of_session, self._session_key) if self._session_key else None
+
+    @property
+    def _session_key(self) -> str:
+        return str(self.scope.get("cookies", {}).get(settings.SESSION_COOKIE_NAME, ""))
 
     async def _recheck(self) -> None:
         """Close or unsubscribe what is no longer allowed, and repair what a lost hint left behind."""
         while True:
-            await asyncio.sleep(RECHECK_INTERVAL)
+            await asyncio.sleep(self.timing.recheck)
+            self._end_if_stuck()
             try:
-                if not await self._checked():
-                    return
+                await self._check()
             except DATABASE_AWAY as error:
                 logger.warning("A socket could not be looked at: %s", error)
 
-    async def _checked(self) -> bool:
-        """Whether the session still holds."""
-        if await self._current_user() is None:
-            await self.close(code=SESSION_ENDED)
-            return False
-        for name in await in_database(topics.refused, self.user, list(self._topics.values())):
+    async def _check(self) -> None:
+        refused = await in_database(_refused, self._session_key, self.user, list(self._topics.values()))
+        if refused is None:
+            self._end(SESSION_ENDED)
+            return
+        for name in refused:
             await self._unsubscribe(name, "not_found")
         await self._hearing.again()
         await self._documents.again()
         for watch in list(self._watches.values()):
             await watch.sync()
-        return True
 
 
-def _parse(text: str | None) -> Any:
-    if text is None:
-        raise InvalidInputError("Frames are JSON texts.")
-    if len(text) > incoming.MAX_FRAME_BYTES:
-        raise InvalidInputError("This frame is too large.")
-    try:
-        return incoming.parser.validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise InvalidInputError(f"This frame cannot be read: {place or 'frame'}: {first['msg']}.") from None
+def _refused(session_key: str, user: User, watched: list[topics.Topic]) -> list[str] | None:
+    """Return the names of the topics that may not be watched any more; None where the session itself has ended."""
+    return topics.refused(user, watched) if is_signed_in(session_key, user) else None

@@ -2,13 +2,14 @@
 
 import uuid
 from dataclasses import dataclass
-from typing import Any
 
 from django.template.loader import render_to_string
 
-from chat.models import Conversation
+from chat.models import Conversation, Turn
 from chat.realtime import hints
 from chat.rendering.pages import conversation_entry
+from chat.rendering.protocol import ConversationChanged, DocumentChanged
+from core import statements
 from core.errors import InvalidInputError, NotFoundError
 from core.models import User
 from retrieval.models import Document, VectorStore
@@ -18,6 +19,18 @@ from retrieval.selectors import document_view
 # Documents of a topic that are sent when it is subscribed to.
 MAX_DOCUMENTS = 100
 ON_THEIR_WAY = frozenset(set(Document.State.values) - {Document.State.READY, Document.State.FAILED})
+
+
+_ENTRY = """
+SELECT
+    title, last_turn_at,
+    EXISTS (SELECT FROM chat_turn WHERE conversation_id = %(conversation)s AND status <> ALL(%(final)s))
+FROM chat_conversation
+WHERE id = %(conversation)s AND user_id = %(user)s AND deleted_at IS NULL
+"""
+
+
+_OWN = "SELECT id FROM chat_conversation WHERE id = ANY(%(ids)s) AND user_id = %(user)s AND deleted_at IS NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +74,13 @@ def authorise(user: User, topic: Topic) -> None:
 
 def refused(user: User, topics: list[Topic]) -> list[str]:
     """Return the names of the topics that this person may not watch any more."""
-    return [topic.name for topic in topics if not _is_allowed(user, topic)]
+    conversations = [topic.id for topic in topics if topic.kind == "conversation"]
+    own = {row[0] for row in statements.rows(_OWN, {"user": user.pk, "ids": conversations})} if conversations else set()
+    return [
+        topic.name
+        for topic in topics
+        if not (topic.id in own if topic.kind == "conversation" else _is_allowed(user, topic))
+    ]
 
 
 def groups(user: User, topic: Topic) -> list[str]:
@@ -74,13 +93,13 @@ def groups(user: User, topic: Topic) -> list[str]:
     return [hints.conversation_group(topic.id)] + ([store_group(store)] if store else [])
 
 
-def document_frame(user: User, document_id: uuid.UUID) -> dict[str, Any] | None:
+def document_frame(user: User, document_id: uuid.UUID) -> DocumentChanged | None:
     """Return the frame of a document that this person may see, else None."""
     document = Document.objects.visible_to(user).live().select_related("file").filter(id=document_id).first()
     return _document_frame(document) if document else None
 
 
-def document_frames(user: User, topic: Topic) -> list[dict[str, Any]]:
+def document_frames(user: User, topic: Topic) -> list[DocumentChanged]:
     """Return the frames of the documents of a topic that are still on their way."""
     store = topic.id
     if topic.kind == "conversation" and topic.id is not None:
@@ -91,7 +110,7 @@ def document_frames(user: User, topic: Topic) -> list[dict[str, Any]]:
     return [_document_frame(document) for document in unfinished.order_by("-created_at")[:MAX_DOCUMENTS]]
 
 
-def _document_frame(document: Document) -> dict[str, Any]:
+def _document_frame(document: Document) -> DocumentChanged:
     view = document_view(document)
     return {
         "type": "document.changed",
@@ -102,9 +121,13 @@ def _document_frame(document: Document) -> dict[str, Any]:
     }
 
 
-def conversation_frame(user: User, conversation_id: uuid.UUID) -> dict[str, Any] | None:
-    conversation = Conversation.objects.live().filter(id=conversation_id, user=user).first()
-    if conversation is None:
+def conversation_frame(user: User, conversation_id: uuid.UUID) -> ConversationChanged | None:
+    values = {"conversation": conversation_id, "user": user.pk, "final": list(Turn.FINAL)}
+    row = statements.row(_ENTRY, values)
+    if row is None:
         return None
-    html = render_to_string("chat/_partials/conversation_entry.html", {"entry": conversation_entry(conversation)})
+    title, last_turn_at, running = row
+    conversation = Conversation(id=conversation_id, title=title, last_turn_at=last_turn_at)
+    entry = conversation_entry(conversation, running=running)
+    html = render_to_string("chat/_partials/conversation_entry.html", {"entry": entry})
     return {"type": "conversation.changed", "conversation": str(conversation_id), "html": html}

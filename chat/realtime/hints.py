@@ -6,10 +6,15 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from asgiref.sync import async_to_sync
 from channels.layers import BaseChannelLayer, get_channel_layer
+from django.db import transaction
 from redis.exceptions import RedisError
 
 logger = logging.getLogger(__name__)
+
+# Seconds after which a worker gives a hint up: its work must not wait for a Redis that is away.
+PATIENCE = 2.0
 
 RUNNERS = "runners"
 
@@ -18,7 +23,7 @@ def conversation_group(conversation: uuid.UUID) -> str:
     return f"conversation.{conversation}"
 
 
-def feed_group(user: uuid.UUID) -> str:
+def feed_group(user: uuid.UUID | str) -> str:
     return f"feed.{user}"
 
 
@@ -47,12 +52,38 @@ def send_soon(group: str, message: dict[str, Any]) -> None:
     task.add_done_callback(_sending.discard)
 
 
+def of_conversation(conversation: uuid.UUID) -> dict[str, Any]:
+    """The hint, to a person's feed, that the conversation's entry in their list changed."""
+    return {"type": "conversation.hint", "conversation": str(conversation)}
+
+
+def conversation_changed(conversation: uuid.UUID, user: uuid.UUID) -> None:
+    """Send that hint from synchronous code once the present transaction is through."""
+    # A caller without an event loop gets one for the call, and channels_redis closes its connection with it.
+    hint = of_conversation(conversation)
+    transaction.on_commit(lambda: async_to_sync(_send_in_time)(feed_group(user), hint), robust=True)
+
+
+async def _send_in_time(group: str, message: dict[str, Any]) -> None:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await send(group, message)
+    except TimeoutError:
+        logger.warning("A hint was not sent: the layer did not answer in time")
+
+
+def of_turn(conversation: uuid.UUID, turn: uuid.UUID, epoch: int, what: str) -> dict[str, Any]:
+    """The hint that a turn is "created", "running", "ended", or "changed" in another way."""
+    ids = {"conversation": str(conversation), "turn": str(turn)}
+    return {"type": "turn.hint", **ids, "epoch": epoch, "what": what}
+
+
 async def listen(group: str, heard: Callable[[dict[str, Any]], None]) -> None:
     """Call `heard` for every hint to the group until cancelled; begins again when the layer was away."""
+    layer = _layer()
+    channel = await layer.new_channel()
     while True:
-        layer = _layer()
         try:
-            channel = await layer.new_channel()
             await layer.group_add(group, channel)
             while True:
                 heard(await layer.receive(channel))

@@ -17,7 +17,8 @@ from redis.exceptions import RedisError
 
 from chat import events
 from chat.realtime.live import LiveTurn
-from chat.realtime.log import FOLLOWED_SECONDS, LogWriter, Numbered, decode, followed_key, stream_key
+from chat.realtime.log import FOLLOWED_SECONDS, decode, followed_key, stream_key
+from chat.realtime.writing import LogWriter
 from core.redis import log_client
 
 if TYPE_CHECKING:
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Seconds between two writes of a turn to the log while another process follows it, and while none does. Its own process
-# does not wait for them, and a write costs more than what is written.
-FOLLOWED_INTERVAL = 0.1
-WRITE_INTERVAL = 0.25
 # Milliseconds that the reader waits for events before it looks whether it has new turns to read.
 READ_BLOCK = 100
 READ_COUNT = 500
@@ -36,43 +33,12 @@ READ_COUNT = 500
 LOST = "lost"
 
 
-class Waiting:
-    """Events that the log does not have yet; pieces of text that follow each other are joined."""
-
-    def __init__(self) -> None:
-        self.entries: list[Numbered] = []
-        self._some = asyncio.Event()
-        self._ended = asyncio.Event()
-
-    def add(self, number: int, event: events.TurnEvent) -> None:
-        last = self.entries[-1][1] if self.entries else None
-        if isinstance(event, events.TextAdded) and isinstance(last, events.TextAdded):
-            self.entries[-1] = (number, events.TextAdded(last.text + event.text))
-        else:
-            self.entries.append((number, event))
-        self._some.set()
-        if isinstance(event, events.Ended):
-            self._ended.set()
-
-    async def take(self) -> list[Numbered]:
-        """Wait for events and return them all."""
-        await self._some.wait()
-        self._some.clear()
-        taken, self.entries = self.entries, []
-        return taken
-
-    async def gather(self, seconds: float) -> None:
-        """Let events gather, but no longer than until the turn's end."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._ended.wait()
-
-
 class Hub:
     """One per process and event loop; `open` before use, `close` at the end."""
 
     def __init__(self) -> None:
         self._redis: Redis | None = None
+        self._log_writer: LogWriter | None = None
         self._running: dict[uuid.UUID, LiveTurn] = {}
         self._read: dict[uuid.UUID, LiveTurn] = {}
         self._cursors: dict[uuid.UUID, bytes | str] = {}
@@ -81,12 +47,15 @@ class Hub:
 
     async def open(self) -> None:
         self._redis = log_client()
+        self._log_writer = LogWriter(self._redis)
 
     async def close(self) -> None:
         if self._reader is not None:
             self._reader.cancel()
             with suppress(asyncio.CancelledError):
                 await self._reader
+        if self._log_writer is not None:
+            await self._log_writer.aclose()
         if self._redis is not None:
             await self._redis.aclose()
 
@@ -96,33 +65,28 @@ class Hub:
             raise RuntimeError("The hub is not open.")
         return self._redis
 
+    @property
+    def _writer(self) -> LogWriter:
+        if self._log_writer is None:
+            raise RuntimeError("The hub is not open.")
+        return self._log_writer
+
     @asynccontextmanager
     async def running(self, turn: uuid.UUID, epoch: int) -> AsyncIterator[LiveTurn]:
         """Announce a turn that runs here; its events reach the log until the block ends."""
         live = LiveTurn(turn, epoch)
         self._running[turn] = live
-        waiting = Waiting()
-        unlisten = live.listen(waiting.add)
-        writer = asyncio.create_task(self._write(live, waiting), name=f"log {turn}")
-        for callback in tuple(self._awaiting.get(turn, ())):
-            callback(live)
-        try:
-            yield live
-        finally:
-            if self._running.get(turn) is live:
-                del self._running[turn]
-            if live.ended is None:
-                live.apply(events.Ended(LOST))
-            await writer
-            unlisten()
-
-    async def _write(self, live: LiveTurn, waiting: "Waiting") -> None:
-        """Write what happened to the log, joined over an interval, until the turn has ended."""
-        log = LogWriter(self.redis, live.turn, live.epoch)
-        while live.ended is None or waiting.entries:
-            await log.append(await waiting.take(), snapshot=live.snapshot())
-            if live.ended is None:
-                await waiting.gather(FOLLOWED_INTERVAL if log.is_followed else WRITE_INTERVAL)
+        with self._writer.following(live) as log:
+            for callback in tuple(self._awaiting.get(turn, ())):
+                callback(live)
+            try:
+                yield live
+            finally:
+                if self._running.get(turn) is live:
+                    del self._running[turn]
+                if live.ended is None:
+                    live.apply(events.Ended(LOST))
+                await self._writer.finish(log)
 
     def local(self, turn: uuid.UUID) -> LiveTurn | None:
         """The turn, if it runs in this process."""

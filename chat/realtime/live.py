@@ -9,7 +9,8 @@ Listener = Callable[[int, events.TurnEvent], None]
 
 
 class LiveTurn:
-    """Everything a watcher needs to begin: text so far, state, passages; and the listeners for what follows.
+    """Everything a watcher needs to begin: text so far, state, passages, running calls; and the listeners for what
+    follows.
 
     `number` counts the events of this epoch. Belongs to the event loop; listeners are called at once and must not
     block or raise.
@@ -22,6 +23,7 @@ class LiveTurn:
         self.state = events.StateChanged("in_progress", "")
         self.passages: tuple[dict[str, object], ...] = ()
         self.ended: events.Ended | None = None
+        self.calls: dict[str, events.CallStarted] = {}
         self._text: list[str] = []
         self._listeners: list[Listener] = []
 
@@ -34,7 +36,8 @@ class LiveTurn:
 
     def snapshot(self) -> list[events.TurnEvent]:
         """The events that bring a watcher who knows nothing to where this is."""
-        found: list[events.TurnEvent] = [self.state]
+        # the state comes after the calls, which have one of their own
+        found: list[events.TurnEvent] = [*self.calls.values(), self.state]
         if self.passages:
             found.append(events.PassagesFound(self.passages))
         found.append(events.TextReplaced(self.text))
@@ -54,11 +57,23 @@ class LiveTurn:
                 self.state = event
             case events.PassagesFound(passages):
                 self.passages = passages
+            case events.CallStarted():
+                self.calls[event.call_id] = event
+                self._tell_of_calls()
+            case events.CallFinished():
+                self.calls.pop(event.call_id, None)
+                self._tell_of_calls()
             case events.Ended():
                 self.ended = event
         for listener in tuple(self._listeners):
             listener(self.number, event)
         return self.number
+
+    def _tell_of_calls(self) -> None:
+        """The state while tools run says which; when none is left, the next state is about to come."""
+        if self.calls:
+            names = list(dict.fromkeys(call.name for call in self.calls.values()))
+            self.state = events.StateChanged("in_progress", f"Running {', '.join(names)}…")
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` for every event from now on; returns what ends that."""

@@ -1,20 +1,21 @@
 """The frames of a running turn, made once per process for all sockets that watch it.
 
-Text is joined over an interval that grows with the open block (`blocks.due`); the first piece goes out at once.
+Text is joined over an interval that grows with the open block (`blocks.interval_ms`); the first piece goes out at once.
 """
 
 import asyncio
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any
+from itertools import count
 
 import orjson
 from django.urls import reverse
 
 from chat import events
 from chat.realtime.live import LiveTurn
-from chat.rendering.blocks import LONGEST_INTERVAL_MS, SHORTEST_INTERVAL_MS, BlockRenderer, due
+from chat.rendering.blocks import BlockRenderer, interval_ms
+from chat.rendering.protocol import Frame, Patch, Place, TurnText
 from chat.rendering.shapes import CitationView
 from chat.turns.item_rows import citation_id
 
@@ -22,8 +23,11 @@ Sink = Callable[[str], object]
 """Takes an encoded frame; must not block or raise."""
 
 
-def encode(frame: dict[str, Any]) -> str:
-    return orjson.dumps(frame).decode()
+_handles = count(1)
+
+
+def encode(frame: Frame | TurnText) -> str:
+    return orjson.dumps(frame if isinstance(frame, dict) else tuple(frame)).decode()
 
 
 class Screen:
@@ -31,6 +35,7 @@ class Screen:
 
     def __init__(self, live: LiveTurn) -> None:
         self.live = live
+        self._handle = next(_handles)
         self._sinks: dict[object, tuple[Sink, Callable[[str], None]]] = {}
         self._renderer = BlockRenderer(_sources(live))
         self._renderer.set_text(live.text)
@@ -45,9 +50,9 @@ class Screen:
 
     def attach(self, viewer: object, sink: Sink, on_end: Callable[[str], None]) -> None:
         """Send `sink` a snapshot now and every frame from now on."""
-        self._flush()
+        snapshot = self.snapshot()
         self._sinks[viewer] = (sink, on_end)
-        sink(self.snapshot())
+        sink(snapshot)
         sink(self._state())
         if self.live.ended is not None:
             on_end(self.live.ended.status)
@@ -60,10 +65,16 @@ class Screen:
                 self._timer.cancel()
 
     def snapshot(self) -> str:
-        """The answer so far, for a viewer who begins or fell behind."""
-        return encode({"type": "turn.snapshot", **self._place(), "blocks": self._renderer.snapshot()})
+        """The answer so far, for a viewer who begins or fell behind.
 
-    def _place(self) -> dict[str, Any]:
+        The others first get what it holds beyond their last frame: sent later, that would come to this viewer under
+        the snapshot's own number, and be dropped.
+        """
+        self._flush()
+        blocks = self._renderer.snapshot()
+        return encode({"type": "turn.snapshot", **self._place(), "handle": self._handle, "blocks": blocks})
+
+    def _place(self) -> Place:
         return {"turn": str(self.live.turn), "epoch": self.live.epoch, "number": self.live.number}
 
     def _state(self) -> str:
@@ -87,7 +98,7 @@ class Screen:
                 text = self.live.text
                 self._renderer = BlockRenderer(_sources(self.live))
                 self._renderer.set_text(text)
-            case events.StateChanged():
+            case events.StateChanged() | events.CallStarted() | events.CallFinished():
                 self._broadcast(self._state())
             case events.Ended(status):
                 self._flush(complete=True)
@@ -97,25 +108,26 @@ class Screen:
     def _schedule(self) -> None:
         if self._timer is not None:
             return
-        waited = (time.monotonic() - self._last) * 1000
-        if due(waited, self._renderer.open_length):
+        waits = self._last + interval_ms(self._renderer.open_length) / 1000 - time.monotonic()
+        if waits <= 0:
             self._flush()
-            return
-        wait = SHORTEST_INTERVAL_MS
-        while wait < LONGEST_INTERVAL_MS and not due(wait, self._renderer.open_length):
-            wait += SHORTEST_INTERVAL_MS
-        delay = max(0.0, wait - waited) / 1000
-        self._timer = asyncio.get_running_loop().call_later(delay, self._flush)
+        else:
+            self._timer = asyncio.get_running_loop().call_later(waits, self._flush)
 
     def _flush(self, *, complete: bool = False) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._last = time.monotonic()
         update = self._renderer.render(complete=complete)
+        # before there is anything to see, what comes next is not to wait
+        if update or self._renderer.snapshot():
+            self._last = time.monotonic()
         if not update:
             return
-        blocks = [{"keep": patch.keep, "html": patch.html} for patch in update.blocks]
+        if update.growth is not None:
+            self._broadcast(encode(TurnText(self._handle, self.live.number, update.growth.end, update.growth.html)))
+            return
+        blocks: list[Patch] = [{"keep": patch.keep, "html": patch.html} for patch in update.blocks]
         self._broadcast(encode({"type": "turn.blocks", **self._place(), "first": update.first, "blocks": blocks}))
 
 

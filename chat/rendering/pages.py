@@ -4,6 +4,7 @@ import uuid
 import zlib
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db.models import Exists, OuterRef, QuerySet
 from django.urls import reverse
@@ -12,8 +13,9 @@ from django.utils.http import urlencode
 
 from chat.models import Assistant, Conversation, Turn
 from chat.rendering.shapes import COLOURS, AssistantCard, ConversationEntry, TurnView
-from chat.rendering.turns import shown, turn_views
+from chat.rendering.turns import turn_views
 from chat.selectors.branches import branch_ids
+from chat.selectors.shown import shown_turns
 from chat.selectors.targets import chat_model
 from core.endpoints import NoModelError, default_model
 from core.models import Endpoint, EndpointModel, User
@@ -30,10 +32,9 @@ class Entries:
     more_url: str | None
 
 
-def conversation_entry(conversation: Conversation, *, current: uuid.UUID | None = None) -> ConversationEntry:
-    running = getattr(conversation, "running", None)
-    if running is None:
-        running = conversation.turns.exclude(status__in=Turn.FINAL).exists()
+def conversation_entry(
+    conversation: Conversation, *, running: bool, current: uuid.UUID | None = None
+) -> ConversationEntry:
     return ConversationEntry(
         id=conversation.id,
         title=str(conversation),
@@ -50,12 +51,13 @@ def conversation_entries(user: User, *, before: str = "", current: uuid.UUID | N
     running = Turn.objects.filter(conversation=OuterRef("pk")).exclude(status__in=Turn.FINAL)
     if moment := _moment(before):
         rows = rows.filter(last_turn_at__lt=moment)
-    found = list(rows.annotate(running=Exists(running)).order_by("-last_turn_at", "id")[: ENTRIES + 1])
+    found: list[Any] = list(rows.annotate(running=Exists(running)).order_by("-last_turn_at", "id")[: ENTRIES + 1])
     more_url = None
     if len(found) > ENTRIES:
         last = found[ENTRIES - 1].last_turn_at.isoformat()
         more_url = f"{reverse('chat:conversations')}?{urlencode({'before': last})}"
-    return Entries([conversation_entry(row, current=current) for row in found[:ENTRIES]], more_url)
+    entries = [conversation_entry(row, running=row.running, current=current) for row in found[:ENTRIES]]
+    return Entries(entries, more_url)
 
 
 def _moment(text: str) -> datetime | None:
@@ -98,8 +100,7 @@ def branch(conversation: Conversation, *, leaf: uuid.UUID | None) -> Branch:
     older_url = None
     if len(ids) > TURNS:
         older_url = f"{reverse('chat:older', args=[conversation.pk])}?{urlencode({'leaf': str(ids[0])})}"
-    rows = shown(Turn.objects.filter(id__in=ids[-TURNS:])).order_by("depth")
-    return Branch(turn_views(list(rows)), older_url)
+    return Branch(turn_views(shown_turns(ids[-TURNS:])), older_url)
 
 
 @dataclass(frozen=True, slots=True)

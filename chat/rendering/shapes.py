@@ -30,6 +30,27 @@ class CitationView:
 
 
 @dataclass(frozen=True, slots=True)
+class Switch:
+    """The place of what is shown among its alternatives; `index` counts from 1, the neighbours are turns."""
+
+    index: int = 1
+    count: int = 1
+    previous: UUID | None = None
+    next: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallView:
+    """A call of a tool: `outcome` is empty where it went well, `seconds` None where it did not run to an end."""
+
+    name: str
+    outcome: str
+    seconds: float | None
+    arguments: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
 class TurnView:
     """A turn: the message of the person and the place of its answer."""
 
@@ -43,20 +64,24 @@ class TurnView:
     answer_text: str
     reasoning_html: SafeString
     citations: tuple[CitationView, ...]
+    failure_message: str
+    """What the assistant says where no model answered, as it was written."""
     error_message: str
-    error_retryable: bool
+    can_continue: bool
+    can_retry: bool
+    """Whether another try promises something; asking for another answer is possible after every end."""
     model_label: str
     is_live: bool
     """Queued, in progress or waiting for a person: frames may still come."""
-    sibling_index: int
-    """From 1."""
-    sibling_count: int
-    previous_sibling: UUID | None
-    next_sibling: UUID | None
+    messages: Switch
+    """Other words for the message."""
+    answers: Switch
+    """Other answers to the same words."""
     created_at: datetime
     seconds: float | None
     input_tokens: int | None
     output_tokens: int | None
+    calls: tuple[CallView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ class Splitter:
         self.rest += text
 
     def cut(self) -> list[str]:
-        """The pieces finished since the last call, in order. Only whole lines are looked at."""
+        """The pieces finished since the last call, in order."""
         pieces: list[str] = []
         while (end := self.rest.find("\n", self._read)) >= 0:
             start, self._read = self._read, end + 1
@@ -35,7 +35,26 @@ class Splitter:
                 pieces.append(self.rest[:start])
                 self.rest = self.rest[start:]
                 self._read -= start
+        if self._begins_a_paragraph():
+            pieces.append(self.rest[: self._read])
+            self.rest = self.rest[self._read :]
+            self._read, self._after_blank, self._after_item = 0, False, False
         return pieces
+
+    def _begins_a_paragraph(self) -> bool:
+        """Whether the unfinished last line does: what begins with a letter at the margin behind a blank line.
+
+        Whatever follows on the line, it is no list, heading, rule, quote or code. Without this the paragraph before
+        would be rendered again with every piece of this one, and this one be sent again at its end.
+        """
+        begun = self.rest[self._read : self._read + 1]
+        return (
+            self._after_blank
+            and self._read > 0
+            and not self._fence
+            and begun.isalpha()
+            and self._parser_agrees(begun, self._read)
+        )
 
     def _is_cut(self, line: str, start: int) -> bool:
         if not line.strip():

@@ -2,127 +2,110 @@
 
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from itertools import chain
+from typing import TypeVar
 
-from django.db.models import Prefetch, QuerySet
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.safestring import mark_safe
 
-from chat.models import Attachment, Citation, Item, Turn
+from chat.models import Attachment, Citation
+from chat.rendering.calls import call_views
+from chat.rendering.endings import ending
 from chat.rendering.markdown import render, render_plain
-from chat.rendering.shapes import CitationView, TurnView
-from retrieval.models import Document
+from chat.rendering.shapes import CitationView, Switch, TurnView
+from chat.rendering.siblings import switches
+from chat.selectors.answers import answer_text, beginnings
+from chat.selectors.shown import ShownItem, ShownTurn, shown_turns
 from retrieval.selectors import DocumentView, document_view
 
-SOURCE_PREVIEW = 240
+_Number = TypeVar("_Number", int, float)
 
 
-@dataclass(frozen=True, slots=True)
-class _Siblings:
-    index: int
-    count: int
-    previous: uuid.UUID | None
-    next: uuid.UUID | None
-
-
-def shown(turns: QuerySet[Turn]) -> QuerySet[Turn]:
-    """Everything that showing these turns needs, in a fixed number of queries."""
-    documents = Document.objects.select_related("file")
-    attachments = Attachment.objects.prefetch_related(Prefetch("document", documents))
-    answers = Item.objects.filter(type="message").exclude(role=Item.Role.USER).order_by("position")
-    return turns.select_related("version__model", "input_item").prefetch_related(
-        Prefetch("input_item__attachments", attachments),
-        Prefetch("items", answers.prefetch_related("citations"), to_attr="answers"),
-        "responses",
-    )
-
-
-def turn_views(turns: Sequence[Turn]) -> list[TurnView]:
-    """Return the views of turns loaded by `shown`."""
-    siblings = _siblings(turns)
-    return [_view(turn, siblings[turn.id]) for turn in turns]
+def turn_views(turns: Sequence[ShownTurn]) -> list[TurnView]:
+    """Return what the templates show of these turns, in their order."""
+    alternatives = switches(turns)
+    whole = _whole(turns)
+    return [_view(whole[turn.id], *alternatives[turn.id]) for turn in turns]
 
 
 def turn_html(turn_id: uuid.UUID) -> str:
     """Return the whole turn as HTML, as a reload would show it."""
-    turns = list(shown(Turn.objects.filter(id=turn_id)))
-    return render_to_string("chat/_partials/turn.html", {"turn": turn_views(turns)[0]})
+    return html_of(shown_turns([turn_id])[0])
 
 
-def _siblings(turns: Iterable[Turn]) -> dict[uuid.UUID, _Siblings]:
-    """Turns with the same parent are alternatives of each other, in the order in which they were made."""
-    wanted = list(turns)
-    found: dict[tuple[uuid.UUID, uuid.UUID | None], list[uuid.UUID]] = {}
-    conversations = {turn.conversation_id for turn in wanted}
-    rooted = {turn.parent_id for turn in wanted}
-    rows = Turn.objects.filter(conversation__in=conversations).order_by("created_at", "id")
-    for row, conversation, parent in rows.values_list("id", "conversation_id", "parent_id"):
-        if parent in rooted:
-            found.setdefault((conversation, parent), []).append(row)
-    result = {}
-    for turn in wanted:
-        family = found[(turn.conversation_id, turn.parent_id)]
-        at = family.index(turn.id)
-        result[turn.id] = _Siblings(
-            at + 1,
-            len(family),
-            family[at - 1] if at else None,
-            family[at + 1] if at + 1 < len(family) else None,
-        )
-    return result
+def html_of(turn: ShownTurn) -> str:
+    return render_to_string("chat/_partials/turn.html", {"turn": turn_views([turn])[0]})
 
 
-def _view(turn: Turn, siblings: _Siblings) -> TurnView:
-    answers: list[Item] = turn.answers  # type: ignore[attr-defined]
-    citations = tuple(citation_view(citation) for item in answers for citation in item.citations.all())
-    text = "\n\n".join(item.text for item in answers if item.text)
-    question = turn.input_item.text if turn.input_item else ""
-    models = [response.model_name for response in turn.responses.all()]
-    seconds = (turn.finished_at - turn.started_at).total_seconds() if turn.finished_at and turn.started_at else None
+def _whole(turns: Sequence[ShownTurn]) -> dict[uuid.UUID, list[ShownTurn]]:
+    """Each turn behind those whose answer it continues."""
+    continuing = [turn.id for turn in turns if turn.continues_id]
+    earlier = beginnings(continuing) if continuing else {}
+    wanted = {turn for chain in earlier.values() for turn in chain}
+    loaded = {turn.id: turn for turn in shown_turns(wanted)} if wanted else {}
+    return {turn.id: [*(loaded[before] for before in earlier.get(turn.id, ())), turn] for turn in turns}
+
+
+def _view(parts: Sequence[ShownTurn], messages: Switch, answers: Switch) -> TurnView:
+    """The view of the last of `parts`, whose answer goes on where those before it stopped."""
+    turn = parts[-1]
+    said = [part.said for part in parts]
+    citations = _citations(said)
+    text = answer_text(said)
+    models = [attempt.model_name for part in parts for attempt in part.attempts]
+    end = ending(turn, text)
     return TurnView(
         id=turn.id,
         status=turn.status,
-        user_html=render_plain(question),
-        user_text=question,
+        user_html=render_plain(turn.question),
+        user_text=turn.question,
         documents=_attached(turn),
         answer_html=render(text, citations),
         answer_text=text,
         reasoning_html=mark_safe(""),
         citations=citations,
-        error_message=_error_sentence(turn, has_text=bool(text.strip())),
-        error_retryable=turn.status in {Turn.Status.FAILED, Turn.Status.INCOMPLETE, Turn.Status.CANCELLED},
+        failure_message=end.instead,
+        error_message=end.reason,
+        can_continue=end.can_continue,
+        can_retry=end.can_retry,
         model_label=models[-1] if models else "",
         is_live=not turn.is_final,
-        sibling_index=siblings.index,
-        sibling_count=siblings.count,
-        previous_sibling=siblings.previous,
-        next_sibling=siblings.next,
+        messages=messages,
+        answers=answers,
         created_at=turn.created_at,
-        seconds=seconds,
-        input_tokens=turn.input_tokens,
-        output_tokens=turn.output_tokens,
+        seconds=_sum(_seconds(part) for part in parts),
+        input_tokens=_sum(part.input_tokens for part in parts),
+        output_tokens=_sum(part.output_tokens for part in parts),
+        calls=call_views(chain.from_iterable(part.calls for part in parts)),
     )
 
 
-def _error_sentence(turn: Turn, *, has_text: bool) -> str:
-    if turn.status == Turn.Status.FAILED:
-        return turn.version.failure_message or turn.error_message
-    if turn.status == Turn.Status.CANCELLED:
-        return "Stopped. What was said so far is kept."
-    if turn.status == Turn.Status.INCOMPLETE:
-        return "The answer was cut short by the model's limit."
-    if turn.status == Turn.Status.COMPLETED and not has_text:
-        return "The model ended without a word. Ask again, or in other words."
-    return ""
+def _citations(said: Iterable[Iterable[ShownItem]]) -> tuple[CitationView, ...]:
+    """One for each number: an answer that goes on cites the same passages."""
+    found: dict[int, CitationView] = {}
+    for item in chain.from_iterable(said):
+        for citation in item.citations:
+            found.setdefault(citation.number, citation_view(citation))
+    return tuple(found.values())
 
 
-def _attached(turn: Turn) -> tuple[DocumentView, ...]:
-    if turn.input_item is None:
-        return ()
+def _seconds(turn: ShownTurn) -> float | None:
+    if turn.finished_at is None or turn.started_at is None:
+        return None
+    return (turn.finished_at - turn.started_at).total_seconds()
+
+
+def _sum(values: Iterable[_Number | None]) -> _Number | None:
+    """The sum of those that are known; None where none is."""
+    known = [value for value in values if value is not None]
+    return sum(known[1:], start=known[0]) if known else None
+
+
+def _attached(turn: ShownTurn) -> tuple[DocumentView, ...]:
     return tuple(
         document_view(attachment.document) if attachment.document else _gone(attachment)
-        for attachment in turn.input_item.attachments.all()
+        for attachment in turn.attachments
     )
 
 
