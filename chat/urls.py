@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from chat.views import citations, files, pages
+from chat.views import citations, files, pages, sent
 
 app_name = "chat"
 
@@ -13,4 +13,5 @@ urlpatterns = [
     path("c/<uuid:conversation_id>/files/", files.upload, name="upload"),
     path("conversations/", pages.conversations, name="conversations"),
     path("citations/<uuid:citation_id>/", citations.citation, name="citation"),
+    path("turns/<uuid:turn_id>/sent/", sent.sent, name="sent"),
 ]

@@ -11,7 +11,17 @@ from django.utils.html import format_html
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 
-from chat.models import Citation, Conversation, Item, Response, SentRequest, Turn
+from chat.admin.sent import SentPages, sent_link
+from chat.models import (
+    Citation,
+    Conversation,
+    Item,
+    Response,
+    SentRequest,
+    Summary,
+    SummaryFailure,
+    Turn,
+)
 from core.admin import ReadOnlyAdmin
 
 if TYPE_CHECKING:
@@ -48,6 +58,44 @@ def excerpt(text: str) -> str:
     return Truncator(text).chars(120)
 
 
+class SummaryInline(ReadOnlyInline):
+    """Newest first; a suspect one was never sent to a model again."""
+
+    model = Summary
+    fields = ["created_at", "reaches", "tokens", "model", "suspect", "text"]
+    readonly_fields = ["created_at", "reaches"]
+    ordering = ["-created_at"]
+    show_change_link = False
+    verbose_name_plural = "Summaries: a model's record of what is older than the window"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Summary]:
+        return super().get_queryset(request).select_related("turn", "model__endpoint")
+
+    @admin.display(description="Reaches")
+    def reaches(self, summary: Summary) -> str:
+        return _turn_link(summary.turn)
+
+
+class SummaryFailureInline(ReadOnlyInline):
+    model = SummaryFailure
+    fields = ["created_at", "asked_after", "code", "message"]
+    readonly_fields = ["created_at", "asked_after"]
+    show_change_link = False
+    verbose_name_plural = "Summaries that were not made: the former one stays"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SummaryFailure]:
+        return super().get_queryset(request).select_related("turn")
+
+    @admin.display(description="Asked for after")
+    def asked_after(self, failure: SummaryFailure) -> str:
+        return _turn_link(failure.turn)
+
+
+def _turn_link(turn: Turn) -> str:
+    text = _("turn %d of its branch") % (turn.depth + 1)
+    return format_html('<a href="{}">{}</a>', reverse("admin:chat_turn_change", args=[turn.pk]), text)
+
+
 @admin.register(Conversation)
 class ConversationAdmin(ReadOnlyAdmin):
     list_display = ["title", "user", "assistant", "last_turn_at", "archived_at", "deleted_at"]
@@ -60,6 +108,7 @@ class ConversationAdmin(ReadOnlyAdmin):
         "created_at", "last_turn_at", "pinned_at", "archived_at", "deleted_at",
     ]  # fmt: skip
     readonly_fields = ["turns_link"]
+    inlines = [SummaryInline, SummaryFailureInline]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
         conversations = super().get_queryset(request).select_related("user", "assistant", "store")
@@ -74,7 +123,14 @@ class ConversationAdmin(ReadOnlyAdmin):
 
 class ResponseInline(ReadOnlyInline):
     model = Response
-    fields = ["step", "attempt", "status", "model_name", "input_tokens", "output_tokens", "cost", "error_code"]
+    fields = [
+        "step", "attempt", "status", "model_name", "input_tokens", "output_tokens", "cost", "error_code", "request",
+    ]  # fmt: skip
+    readonly_fields = ["request"]
+
+    @admin.display(description="What was sent")
+    def request(self, response: Response) -> str:
+        return sent_link(response)
 
 
 class ItemInline(ReadOnlyInline):
@@ -102,7 +158,7 @@ class TurnAdmin(ReadOnlyAdmin):
     ordering = ["-created_at"]
     inlines = [ResponseInline, ItemInline]
     exclude = ["input_item", "parent", "passages"]
-    readonly_fields = ["sent_passages"]
+    readonly_fields = ["goes_on_from", "sent_passages"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Turn]:
         turns = super().get_queryset(request).select_related("conversation__user", "version__assistant")
@@ -112,17 +168,25 @@ class TurnAdmin(ReadOnlyAdmin):
     def person(self, turn: Turn) -> str:
         return str(turn.conversation.user)
 
+    @admin.display(description="Goes on with the answer of")
+    def goes_on_from(self, turn: Turn) -> str:
+        if turn.continues_id is None:
+            return "-"
+        return format_html(
+            '<a href="{}">{}</a>', reverse("admin:chat_turn_change", args=[turn.continues_id]), turn.continues
+        )
+
     @admin.display(description="Passages before the model")
     def sent_passages(self, turn: Turn) -> str:
         return pretty(turn.passages)
 
 
 class SentInline(StackedInline):
-    """The body stays out: it is for erasing, not for reading along."""
+    """The body has a page of its own (`chat.admin.sent`)."""
 
     model = SentRequest
-    fields = ["sha256", "what_was_sent"]
-    readonly_fields = ["what_was_sent"]
+    fields = ["request", "sha256", "what_was_sent"]
+    readonly_fields = ["request", "what_was_sent"]
     can_delete = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SentRequest]:
@@ -134,13 +198,17 @@ class SentInline(StackedInline):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    @admin.display(description="What was sent")
+    def request(self, sent: SentRequest) -> str:
+        return sent_link(sent.response)
+
     @admin.display(description="Manifest")
     def what_was_sent(self, sent: SentRequest) -> str:
         return pretty(sent.manifest)
 
 
 @admin.register(Response)
-class ResponseAdmin(ReadOnlyAdmin):
+class ResponseAdmin(SentPages):
     list_display = ["created_at", "turn_id", "step", "attempt", "status", "model_name", "output_tokens", "error_code"]
     list_filter = ["status", "error_code"]
     search_fields = ["model_name", "=upstream_id"]

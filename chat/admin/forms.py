@@ -1,11 +1,12 @@
-"""The form of an assistant version: JSON that is checked at the field, and one starter per line."""
+"""The form of an assistant version: JSON that is checked at the field, tools to tick, and one starter per line."""
 
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 
+from chat.admin.tools_field import ToolsField
 from chat.models import AssistantVersion
-from chat.services.version_rules import MAX_STARTER_CHARS, MAX_STARTERS, check_shapes
+from chat.services.version_rules import MAX_STARTER_CHARS, MAX_STARTERS, check_shapes, check_tools
 from core.forms import PrettyJSONField
 
 if TYPE_CHECKING:
@@ -19,9 +20,8 @@ JSON_FIELDS = (
     "retrieval_parameters",
     "variables",
     "input_messages",
-    "tools",
 )
-_LISTS = frozenset({"input_messages", "tools"})
+_LISTS = frozenset({"input_messages"})
 
 
 class LinesField(forms.CharField):
@@ -46,6 +46,10 @@ class VersionForm(VersionFormBase):
         help_text=f"Questions that an empty conversation offers, one per line: at most {MAX_STARTERS}, "
         f"of {MAX_STARTER_CHARS} characters each.",
     )
+    tools = ToolsField(
+        help_text="What the model may use. The JSON says what a ticked tool is set to where that is not the usual: "
+        '{"current_time": {"config": {"zone": "Europe/Berlin"}}}.',
+    )
 
     class Meta:
         model = AssistantVersion
@@ -63,17 +67,25 @@ class VersionForm(VersionFormBase):
             "strategy_parameters": 'At most how much of the conversation is sent: {"turns": 20, "tokens": 16000}.',
             "variables": 'Texts for the names in the input messages: {"company": "Example Ltd"}.',
             "input_messages": 'Messages before every conversation: [{"role": "user", "content": "Hello {{name}}"}].',
-            "tools": "Has no effect yet.",
             "retrieval_parameters": "Has no effect yet.",
         }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields.get("tools")  # a published version is only looked at
+        if isinstance(field, ToolsField):
+            field.offer(self.instance.tools)
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or self.cleaned_data
         for name in JSON_FIELDS:
             if name in values and values[name] is None:
                 values[name] = [] if name in _LISTS else {}
-        named = {name: values[name] for name in (*JSON_FIELDS, "starters") if name in values}
-        for name, sentences in check_shapes(named).items():
+        named = {name: values[name] for name in (*JSON_FIELDS, "tools", "starters") if name in values}
+        problems = check_shapes(named)
+        if "retrieval" in values and {"tools", "parameters"} <= values.keys() - problems.keys():
+            problems |= check_tools(values["tools"], retrieval=values["retrieval"], parameters=values["parameters"])
+        for name, sentences in problems.items():
             for sentence in sentences:
                 self.add_error(name, sentence)
         return values

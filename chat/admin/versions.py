@@ -56,11 +56,12 @@ class AssistantVersionAdmin(VersionAdminBase):
         ("How it answers", {"fields": ["instructions", "starters", "failure_message"]}),
         ("Model", {"fields": ["model", "utility_model", "parameters"]}),
         ("Documents", {"fields": ["stores", "retrieval", "passages"]}),
+        ("Tools", {"fields": ["tools"]}),
         ("Long conversations", {"fields": ["strategy", "strategy_parameters"]}),
         (
             "More",
             {
-                "fields": ["input_messages", "variables", "tools", "remembers", "retrieval_parameters"],
+                "fields": ["input_messages", "variables", "remembers", "retrieval_parameters"],
                 "classes": ["collapse"],
             },
         ),

@@ -4,13 +4,14 @@ import uuid
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
+from django.db.models import Exists, OuterRef
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from chat.models import Assistant, Conversation
+from chat.models import Assistant, Attachment, Conversation
 from chat.rendering import pages
 from chat.selectors.branches import newest_leaf
 from core.http import signed_in
@@ -36,7 +37,7 @@ def conversation(request: HttpRequest, conversation_id: uuid.UUID) -> HttpRespon
     """The branch that was talked on last, or with `?turn=` the one that leads through this turn."""
     found = _own(request, conversation_id)
     if "turn" in request.GET:
-        found.active_turn_id = newest_leaf(_turn_of(found, request.GET["turn"]))
+        found.active_turn_id = newest_leaf(found.id, _turn_of(found, request.GET["turn"]))
     return _page(request, conversation=found, conversation_id=found.id, assistant=found.assistant, assistants=[])
 
 
@@ -110,8 +111,9 @@ def _page(
 
 
 def _unsent_documents(conversation: Conversation | None) -> list[DocumentView]:
-    """Files that were dropped into the composer but not sent with a message yet."""
+    """Files that were dropped into the composer but not sent with a message yet, or came back with one."""
     if conversation is None or conversation.store_id is None:
         return []
-    rows = Document.objects.live().filter(store=conversation.store_id, attachments=None).select_related("file")
+    sent = Attachment.objects.filter(document=OuterRef("pk"), item__answered_by__withdrawn_at=None)
+    rows = Document.objects.live().filter(~Exists(sent), store=conversation.store_id).select_related("file")
     return [document_view(document) for document in rows.order_by("created_at")[: settings.MESSAGE_MAX_FILES]]

@@ -4,11 +4,13 @@
 /** Makes the site's elements known to the browser. */
 
 import "./elements/parley-copy.js";
+import "./elements/parley-editor.js";
 import "./elements/parley-turn.js";
 import "./elements/parley-pending.js";
 import "./elements/parley-thread.js";
 import "./elements/parley-composer.js";
 import "./elements/parley-citation-panel.js";
+import "./elements/parley-sent.js";
 import "./elements/parley-connection.js";
 import "./elements/parley-conversations.js";
 import "./elements/parley-documents.js";

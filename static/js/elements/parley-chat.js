@@ -3,9 +3,10 @@
 /// <reference lib="dom.iterable" />
 /** The conversation on the page: brings socket, outbox, thread and composer together. */
 
+import { TurnActions } from "../lib/actions.js";
 import { Delivery } from "../lib/delivery.js";
 import { announce, element, find, listen, uuid } from "../lib/page.js";
-import { RefusedError, tabSocket } from "../lib/socket.js";
+import { tabSocket } from "../lib/socket.js";
 import { showDocument } from "../lib/upload.js";
 import { ParleyPending } from "./parley-pending.js";
 
@@ -14,15 +15,26 @@ import { ParleyPending } from "./parley-pending.js";
 
 class ParleyChat extends HTMLElement {
   #socket = tabSocket(this.dataset.socket);
+  /** @type {Map<number, string>} turns by what stands for them in turn.text */
+  #handles = new Map();
   #delivery = new Delivery(this.#socket, this.dataset.user ?? "");
+  #actions = new TurnActions(this.#socket, {
+    refused: (message) => this.#composer.showError(message),
+    started: () => this.#thread.follow(),
+  });
 
   connectedCallback() {
     listen(this.#socket, {
       "turn.created": (frame) => this.#created(frame),
-      "turn.snapshot": (frame) => this.#turn(frame.turn)?.snapshot(frame),
+      "turn.snapshot": (frame) => {
+        this.#handles.set(frame.handle, frame.turn);
+        this.#turn(frame.turn)?.snapshot(frame);
+      },
+      "turn.text": (frame) => this.#turn(this.#handles.get(frame.handle) ?? "")?.text(frame),
       "turn.blocks": (frame) => this.#turn(frame.turn)?.blocks(frame),
       "turn.state": (frame) => this.#turn(frame.turn)?.state(frame),
       "turn.final": (frame) => this.#final(frame),
+      "turn.withdrawn": (frame) => this.#withdrawn(frame),
       "document.changed": showDocument,
       "document.removed": showDocument,
       state: () => this.#delivery.flush(),
@@ -35,10 +47,13 @@ class ParleyChat extends HTMLElement {
       "parley:assistant": (chosen) => this.#assistant(chosen),
       "parley:starter": (text) => this.#composer.submit(text),
       "parley:files": () => this.#files(),
-      "parley:stop": () => this.#stop(),
+      "parley:stop": () => this.#actions.stop([...this.#running]),
       "parley:resend": (clientId) => this.#delivery.again(clientId),
       "parley:take-back": (clientId) => this.#takeBack(clientId),
-      "parley:retry": (wanted) => this.#retry(wanted),
+      "parley:retry": (wanted) => this.#actions.retry(wanted),
+      "parley:continue": (wanted) => this.#actions.goOn(wanted),
+      "parley:withdraw": (wanted) => this.#actions.withdraw(wanted),
+      "parley:edit": (edited) => this.#actions.edit(edited),
       "parley:away": (away) => find(this, "[data-jump]").hidden = !away,
     });
     find(this, "[data-jump]").addEventListener("click", () => this.#thread.follow());
@@ -137,10 +152,11 @@ class ParleyChat extends HTMLElement {
     this.#welcome?.remove();
     if (this.#turn(frame.turn)) return;
     const turn = element(frame.html);
-    const shown = this.#pending(frame.client_id);
-    if (!shown) this.#thread.branch(frame.parent);
-    if (shown) shown.replaceWith(turn);
-    else this.#thread.turns.append(turn);
+    const pending = this.#pending(frame.client_id);
+    if (pending) pending.replaceWith(turn);
+    else this.#thread.branch(frame.parent, turn);
+    // the address may name a branch that is not shown any more
+    if (turn.isConnected && location.search) history.replaceState(null, "", this.dataset.url);
     this.#settle();
   }
 
@@ -170,24 +186,18 @@ class ParleyChat extends HTMLElement {
     if (frame.status !== "cancelled") announce((frame.status === "failed" ? textFailed : textFinished) ?? "");
   }
 
-  #stop() {
-    for (const turn of this.#running) this.#ask({ type: "turn.stop", turn: turn.turnId });
-  }
-
-  /** @param {{turn: string, button: HTMLButtonElement}} wanted */
-  async #retry({ turn, button }) {
-    if (await this.#ask({ type: "turn.retry", turn, client_id: uuid() })) this.#thread.follow();
-    button.disabled = false;
-  }
-
-  /** @param {Frame} frame */
-  async #ask(frame) {
-    try {
-      return await this.#socket.request(frame);
-    } catch (error) {
-      if (error instanceof RefusedError) this.#composer.showError(error.message);
-      return null;
+  /** @param {Frame} frame turn.withdrawn; with a `ref` where this tab asked for it */
+  #withdrawn({ turn: id, active, text, ref }) {
+    const turn = this.#turn(id);
+    if (ref && text !== null) {
+      this.#composer.addChips(turn?.chips ?? []);
+      this.#composer.fill(text);
     }
+    if (!turn) return;
+    turn.remove();
+    this.#settle();
+    // the answer whose place it had taken is shown again
+    if (active && !this.#turn(active)) location.reload();
   }
 
   /** @param {string} clientId of a message that was refused: it goes back to where it was written */
@@ -205,7 +215,7 @@ class ParleyChat extends HTMLElement {
     // what lies on top closes first
     if (document.querySelector(".panel:not([hidden]), :popover-open")) return;
     event.preventDefault();
-    this.#stop();
+    this.#actions.stop([...this.#running]);
   }
 
   #settle() {

@@ -47,16 +47,24 @@ export class ParleyThread extends HTMLElement {
   }
 
   /**
-   * Makes room for a turn that goes on from another place than the end: what followed there goes.
-   * @param {string | null} parent
+   * Shows a new turn behind its parent; what followed there goes. The focus does not get lost with it.
+   * @param {string | null} parent where it is not shown, neither is the turn: it belongs to another branch
+   * @param {HTMLElement} turn
    */
-  branch(parent) {
+  branch(parent, turn) {
     const stored = [
       .../** @type {NodeListOf<HTMLElement>} */ (this.querySelectorAll("parley-turn[data-turn]")),
     ];
-    const index = parent ? stored.findIndex((turn) => turn.dataset.turn === parent) : -1;
+    const index = parent ? stored.findIndex((shown) => shown.dataset.turn === parent) : -1;
     if (parent && index < 0) return;
-    for (const turn of stored.slice(index + 1)) turn.remove();
+    if (!parent) this.querySelector("[data-older]")?.remove();
+    const gone = stored.slice(index + 1);
+    const focused = gone.some((shown) => shown.contains(document.activeElement));
+    for (const shown of gone) shown.remove();
+    this.turns.append(turn);
+    if (!focused) return;
+    turn.tabIndex = -1;
+    turn.focus({ preventScroll: true });
   }
 
   get #distance() {

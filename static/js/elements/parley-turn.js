@@ -4,17 +4,21 @@
 /**
  * One turn: takes the frames of its running answer, in the order that epoch and number give them.
  *
- * Says what a person wants with events: `parley:retry`.
+ * Says what a person wants with events: `parley:retry`, `parley:continue` and `parley:withdraw` {turn, button}.
  */
 
 import { copyText, find, showCopied } from "../lib/page.js";
 import { patch, patchElement } from "../lib/patch.js";
+import { ParleyEditor } from "./parley-editor.js";
+
+const WISHES = ["retry", "continue", "withdraw"];
 
 /** @typedef {import("../lib/socket.js").Frame} Frame */
 
 export class ParleyTurn extends HTMLElement {
   #epoch = -1;
   #number = -1;
+  #handle = -1;
   /** @type {string[]} */
   #blocks = [];
 
@@ -30,6 +34,15 @@ export class ParleyTurn extends HTMLElement {
     return this.hasAttribute("data-live");
   }
 
+  get isQueued() {
+    return this.dataset.status === "queued";
+  }
+
+  /** @returns {NodeListOf<HTMLElement>} the chips of its documents */
+  get chips() {
+    return this.querySelectorAll(".question__files [data-document]");
+  }
+
   get turnId() {
     return this.dataset.turn ?? "";
   }
@@ -39,6 +52,9 @@ export class ParleyTurn extends HTMLElement {
     if (frame.epoch < this.#epoch) return;
     this.#epoch = frame.epoch;
     this.#number = frame.number;
+    this.#handle = frame.handle;
+    // an answer that goes on: what it begins with came with the page, and is said again in a moment
+    if (!frame.blocks.length && !this.#blocks.length) return;
     this.#blocks = frame.blocks;
     this.#show(0);
   }
@@ -57,12 +73,25 @@ export class ParleyTurn extends HTMLElement {
     this.#show(frame.first);
   }
 
+  /** @param {Frame} frame turn.text */
+  text(frame) {
+    const last = this.#blocks.length - 1;
+    if (frame.handle !== this.#handle || frame.number <= this.#number || last < 0) return;
+    this.#number = frame.number;
+    const block = this.#blocks[last];
+    const at = block.length - frame.end;
+    this.#blocks[last] = block.slice(0, at) + frame.html + block.slice(at);
+    this.#show(last);
+  }
+
   /** @param {Frame} frame turn.state */
   state(frame) {
     if (!this.isLive || frame.epoch < this.#epoch) return;
     this.dataset.status = frame.status;
     const label = this.querySelector("[data-label]");
     if (label) label.textContent = frame.label;
+    // the words stand still while something else is done
+    this.removeAttribute("data-streaming");
   }
 
   /** @param {HTMLElement} turn as the server shows it after the end */
@@ -102,13 +131,20 @@ export class ParleyTurn extends HTMLElement {
     if (button?.hasAttribute("data-copy-answer")) {
       await copyText(find(this, "[data-markdown]").content.textContent);
       showCopied(button);
-    } else if (button?.hasAttribute("data-retry")) {
-      button.setAttribute("disabled", "");
-      this.dispatchEvent(
-        new CustomEvent("parley:retry", { bubbles: true, detail: { turn: this.turnId, button } }),
-      );
-    }
+    } else if (button?.hasAttribute("data-edit")) {
+      ParleyEditor.open(this);
+    } else if (button) this.#wish(button);
   };
+
+  /** @param {HTMLElement} button */
+  #wish(button) {
+    const wish = WISHES.find((name) => button.hasAttribute(`data-${name}`));
+    if (!wish || button.getAttribute("aria-disabled") === "true") return;
+    // not `disabled`: that would lose the focus before the answer comes
+    button.setAttribute("aria-disabled", "true");
+    const detail = { turn: this.turnId, button };
+    this.dispatchEvent(new CustomEvent(`parley:${wish}`, { bubbles: true, detail }));
+  }
 }
 
 function newBlock() {

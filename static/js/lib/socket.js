@@ -3,8 +3,8 @@
 /// <reference lib="dom.iterable" />
 /**
  * The tab's one WebSocket (docs/websocket.md). It comes back by itself and subscribes again; every frame from the
- * server is dispatched as an event named by its type, with the frame as `detail`. `state` events say "open",
- * "closed" or "signed-out".
+ * server is dispatched as an event named by its type ("turn.text" for the one that is an array), with the frame as
+ * `detail`. `state` events say "open", "closed" or "signed-out".
  */
 
 import { uuid } from "./page.js";
@@ -15,6 +15,7 @@ const FIRST_DELAY = 400;
 const LONGEST_DELAY = 15_000;
 const SILENCE = 25_000;
 const ANSWER_WITHIN = 10_000;
+const ANSWER_SOON = 3_000;
 
 /** @typedef {{type: string, [field: string]: any}} Frame */
 
@@ -43,7 +44,7 @@ export class Socket extends EventTarget {
   #watchdog;
   /** @type {Map<string, () => string[]>} */
   #topics = new Map();
-  /** @type {Map<string, {resolve: (frame: Frame) => void, reject: (error: Error) => void}>} */
+  /** @type {Map<string, {frame: Frame, resolve: (frame: Frame) => void, reject: (error: Error) => void}>} */
   #waiting = new Map();
 
   /** @param {string} path of the endpoint on this site */
@@ -52,9 +53,9 @@ export class Socket extends EventTarget {
     const url = new URL(path, location.href);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
     this.#url = url.href;
-    addEventListener("online", () => this.#connectNow());
+    addEventListener("online", () => this.#wake());
     document.addEventListener("visibilitychange", () => {
-      if (document.visibilityState === "visible") this.#connectNow();
+      if (document.visibilityState === "visible") this.#wake();
     });
     // a page that comes back from the browser's memory has lost its socket
     addEventListener("pageshow", (event) => event.persisted && this.#connectNow());
@@ -72,7 +73,7 @@ export class Socket extends EventTarget {
   subscribe(topic, live = () => []) {
     if (this.#topics.has(topic)) return;
     this.#topics.set(topic, live);
-    if (this.#open) this.#send({ type: "subscribe", topic, live: live() });
+    if (this.#open) this.#follow(topic, live);
   }
 
   /** @param {string} topic */
@@ -87,16 +88,25 @@ export class Socket extends EventTarget {
    */
   request(frame) {
     if (!this.#open) return Promise.reject(new DisconnectedError("not connected"));
-    const ref = uuid();
+    const sent = { ...frame, ref: uuid() };
     return new Promise((resolve, reject) => {
-      this.#waiting.set(ref, { resolve, reject });
-      this.#send({ ...frame, ref });
+      this.#waiting.set(sent.ref, { frame: sent, resolve, reject });
+      this.#send(sent);
     });
   }
 
   /** @param {Frame} frame */
   #send(frame) {
     this.#socket?.send(JSON.stringify(frame));
+  }
+
+  /**
+   * The server had no room for it, and did not look at it.
+   * @param {Frame} frame
+   * @param {number} seconds
+   */
+  #sendLater(frame, seconds) {
+    setTimeout(() => this.#waiting.has(frame.ref) && this.#send(frame), seconds * 1000);
   }
 
   #connectNow() {
@@ -108,7 +118,10 @@ export class Socket extends EventTarget {
   #connect() {
     clearTimeout(this.#timer);
     const socket = this.#socket = new WebSocket(this.#url);
-    socket.addEventListener("message", ({ data }) => this.#receive(JSON.parse(data)));
+    socket.addEventListener("message", ({ data }) => {
+      // what a connection says that was given up is nobody's any more
+      if (socket === this.#socket) this.#receive(named(JSON.parse(data)));
+    });
     socket.addEventListener("close", ({ code }) => socket === this.#socket && this.#lost(code));
     this.#watch();
   }
@@ -118,6 +131,7 @@ export class Socket extends EventTarget {
     this.#watch();
     if (frame.type === "hello") this.#greet();
     const waiting = this.#waiting.get(frame.ref);
+    if (waiting && frame.wait) return this.#sendLater(waiting.frame, frame.wait);
     if (waiting) {
       this.#waiting.delete(frame.ref);
       if (frame.type === "error") waiting.reject(new RefusedError(frame));
@@ -129,22 +143,44 @@ export class Socket extends EventTarget {
   #greet() {
     this.#open = true;
     this.#failures = 0;
-    for (const [topic, live] of this.#topics) this.#send({ type: "subscribe", topic, live: live() });
+    for (const [topic, live] of this.#topics) this.#follow(topic, live);
     this.#tell("open");
+  }
+
+  /**
+   * @param {string} topic
+   * @param {() => string[]} live
+   */
+  #follow(topic, live) {
+    // what may not be watched sends no changes, and that is all
+    this.request({ type: "subscribe", topic, live: live() }).catch(() => {});
   }
 
   /** A connection that died without a word is found by asking after a while of silence. */
   #watch() {
     clearTimeout(this.#watchdog);
+    this.#watchdog = setTimeout(
+      () => this.#doubt(ANSWER_WITHIN),
+      this.#open ? SILENCE : ANSWER_WITHIN,
+    );
+  }
+
+  /** @param {number} within milliseconds in which a living connection says something */
+  #doubt(within) {
+    clearTimeout(this.#watchdog);
+    if (this.#open) this.#send({ type: "ping", ref: "watchdog" });
     this.#watchdog = setTimeout(() => {
-      if (this.#open) this.#send({ type: "ping", ref: "watchdog" });
-      this.#watchdog = setTimeout(() => {
-        const socket = this.#socket;
-        if (!socket) return;
-        this.#lost(0);
-        socket.close();
-      }, ANSWER_WITHIN);
-    }, this.#open ? SILENCE : ANSWER_WITHIN);
+      const socket = this.#socket;
+      if (!socket) return;
+      this.#lost(0);
+      socket.close();
+    }, within);
+  }
+
+  /** The network or the person has come back: a connection that seems to live may have died meanwhile. */
+  #wake() {
+    if (this.#open) this.#doubt(ANSWER_SOON);
+    else this.#connectNow();
   }
 
   /** @param {number} code */
@@ -167,6 +203,16 @@ export class Socket extends EventTarget {
   #tell(state) {
     this.dispatchEvent(new CustomEvent("state", { detail: state }));
   }
+}
+
+/**
+ * @param {any} frame
+ * @returns {Frame}
+ */
+function named(frame) {
+  if (!Array.isArray(frame)) return frame;
+  const [handle, number, end, html] = frame;
+  return { type: "turn.text", handle, number, end, html };
 }
 
 /** @type {Socket | undefined} */
