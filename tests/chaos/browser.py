@@ -7,6 +7,7 @@ reaches another process when its own is gone; here it tries the next port.
 import asyncio
 import json
 import random
+import re
 import socket
 import time
 import uuid
@@ -19,12 +20,19 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from tests.chat_client import Page
+from tests.frames import TEXT, check_received, check_sent
 
+_LIVE = re.compile(r"<parley-turn[^>]*\sdata-live\b")
+_STATUS = re.compile(r'<parley-turn[^>]*\sdata-status="(?P<status>\w+)"')
 FIRST_DELAY = 0.4
 LONGEST_DELAY = 15.0
+# Seconds until a person sends again what was refused for the moment.
+PATIENCE = 1.0
+DESKTOP = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36"
+PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148"
 
 
-def _narrow_socket(port: int) -> socket.socket:
+def narrow_socket(port: int) -> socket.socket:
     """The system keeps little for a tab that does not read, so that the server feels it."""
     made = socket.socket()
     made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
@@ -49,20 +57,27 @@ class Shown(Page):
         self.changes: dict[str, list[float]] = {}
 
     def take(self, frame: dict[str, Any]) -> None:
-        turn = frame.get("turn", "")
-        epoch, number = frame.get("epoch", 0), frame.get("number", 0)
+        turn, epoch = frame.get("turn", ""), frame.get("epoch", 0)
+        number = frame.get("number", 0)
+        if frame["type"] == TEXT:
+            turn, epoch = self.handles[frame["handle"]]
         known = self.cursor.get(turn, (-1, -1))
         if frame["type"] == "turn.created":
             self.created[frame["client_id"]] = frame
+            if not _LIVE.search(frame["html"]) and turn not in self.blocks:
+                # a turn that the page does not show yet is shown as it comes
+                self.final[turn] = {**frame, "status": _STATUS.search(frame["html"])["status"]}  # type: ignore[index]
         elif frame["type"] == "turn.snapshot":
             if epoch < known[0]:
                 return
             self.cursor[turn] = (epoch, number)
-        elif frame["type"] == "turn.blocks" and (epoch != known[0] or number <= known[1]):
+        elif frame["type"] in {"turn.blocks", TEXT} and (epoch != known[0] or number <= known[1]):
             return
-        if frame["type"] in {"turn.snapshot", "turn.blocks"}:
-            self.changes.setdefault(turn, []).append(time.monotonic())
+        before = self.text(turn)
         super().take(frame)
+        # a snapshot that tells nothing new is no sign of life
+        if self.text(turn) not in {"", before}:
+            self.changes.setdefault(turn, []).append(time.monotonic())
 
     def text(self, turn: str) -> str:
         return "".join(self.blocks.get(turn, []))
@@ -71,12 +86,13 @@ class Shown(Page):
 class Browser:
     """One tab. `frames` holds everything it got; `connections` counts how often it had to connect."""
 
-    def __init__(self, ports: Sequence[int], session: str) -> None:
+    def __init__(self, ports: Sequence[int], session: str, user_agent: str) -> None:
         self.page = Shown()
         self.frames: list[dict[str, Any]] = []
         self.connections = 0
         self._ports = list(ports)
         self._session = session
+        self._user_agent = user_agent
         self._socket: ClientConnection | None = None
         self._topics: set[str] = set()
         self._outbox: dict[str, dict[str, Any]] = {}
@@ -104,14 +120,17 @@ class Browser:
             f"ws://127.0.0.1:{port}/ws/",
             origin=f"http://127.0.0.1:{port}",  # type: ignore[arg-type]
             additional_headers=headers,
+            user_agent_header=self._user_agent,
             proxy=None,
             open_timeout=5,
             max_size=None,
-            sock=_narrow_socket(port),
+            # nor does this side take frames that the tab does not read
+            max_queue=1,
+            sock=narrow_socket(port),
         ) as connection:
             self.connections += 1
             async for text in connection:
-                frame = json.loads(text)
+                frame = check_received(str(text))
                 if frame["type"] == "hello":
                     self._socket = connection
                     await self._greet()
@@ -132,14 +151,19 @@ class Browser:
         self.page.take(frame)
         if frame["type"] == "turn.created":
             self._outbox.pop(frame["client_id"], None)
+        if frame["type"] == "error" and frame["retryable"] and (refused := self._outbox.get(frame["ref"] or "")):
+            # the page says so, and the person presses "Try again"
+            asyncio.get_running_loop().call_later(PATIENCE, lambda: asyncio.ensure_future(self._send(refused)))
         async with self._news:
             self.frames.append(frame)
             self._news.notify_all()
 
     async def _send(self, frame: dict[str, Any]) -> None:
         if self._socket is not None:
+            text = json.dumps(frame, default=str)
+            check_sent(text)
             with suppress(ConnectionClosed):
-                await self._socket.send(json.dumps(frame, default=str))
+                await self._socket.send(text)
 
     async def until(self, reached: Callable[[], Any], seconds: float = 20) -> None:
         """Wait for frames until this holds."""
@@ -149,9 +173,12 @@ class Browser:
     async def open(self) -> None:
         await self.until(lambda: self._socket is not None)
 
-    async def subscribe(self, topic: str) -> None:
+    async def watch(self, conversation: uuid.UUID, turn: str) -> None:
+        """Open the page of a conversation, which shows this turn as running."""
+        self.page.blocks.setdefault(turn, [])
+        topic = f"conversation:{conversation}"
         self._topics.add(topic)
-        await self._send({"type": "subscribe", "topic": topic})
+        await self._send({"type": "subscribe", "topic": topic, "live": [turn]})
 
     async def post(self, text: str, conversation: uuid.UUID, assistant: uuid.UUID) -> str:
         """Send a message, now and after every reconnect until it is stored; return its client_id."""
@@ -167,6 +194,7 @@ class Browser:
             "client_id": client_id,
             "assistant": assistant,
             "text": text,
+            "ref": client_id,
         }
         await self._send(self._outbox[client_id])
 
@@ -186,6 +214,10 @@ class Browser:
         await self.until(lambda: client_id in self.page.created, seconds)
         return str(self.page.created[client_id]["turn"])
 
+    async def shows(self, turn: str, changes: int = 1) -> None:
+        """Wait until the text of a turn has changed so often, or the turn has ended before."""
+        await self.until(lambda: len(self.page.changes.get(turn, [])) >= changes or turn in self.page.final)
+
     async def stop(self, turn: str) -> None:
         await self._send({"type": "turn.stop", "turn": turn})
 
@@ -195,9 +227,9 @@ class Browser:
 
 
 @asynccontextmanager
-async def browser(ports: Sequence[int], session: str) -> AsyncIterator[Browser]:
+async def browser(ports: Sequence[int], session: str, *, user_agent: str = DESKTOP) -> AsyncIterator[Browser]:
     """A tab that begins at the first of these ports."""
-    tab = Browser(ports, session)
+    tab = Browser(ports, session, user_agent)
     running = asyncio.create_task(tab.run(), name="browser")
     try:
         await tab.open()

@@ -1,93 +1,34 @@
-"""Redis and PostgreSQL that end and come back under running turns. Both are the test's own."""
+"""Redis and PostgreSQL that go, hang, are emptied and come back while people watch in two processes."""
 
 import asyncio
-import shutil
 import signal
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import Any
 
 import pytest
-import redis
-from django.core.management import call_command
-from django.db import connections
-from django.db.backends.postgresql.base import DatabaseWrapper
 
-from chat.models import Turn
-from config.local.postgres import OWNER
-from config.local.process import Child
-from config.local.redis import RedisServer
 from core.bridge import in_database
-from tests.chaos.browser import browser
-from tests.chaos.stage import Stage, assert_whole, make_stage
-from tests.chaos.webs import web_processes
+from tests.chaos.browser import PHONE, browser
+from tests.chaos.evidence import Point, where_it_is
+from tests.chaos.servers import Name, OwnServers, database_of, own_servers
+from tests.chaos.stage import Stage, make_stage
+from tests.chaos.tally import Tally
+from tests.chaos.verdict import judge
+from tests.chaos.webs import Web, web_processes
 from tests.responses_server import ResponsesServer
-from tests.services import Services
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.chaos, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.chaos, pytest.mark.timeout(2400)]
+Tallied = Callable[[str], Tally]
 Report = Callable[[str], None]
-# Seconds that a server stays away.
-AWAY = 2.0
-
-
-class OwnServers:
-    """A PostgreSQL and a Redis that a test may break."""
-
-    def __init__(self, services: Services) -> None:
-        # what was acknowledged has to survive, so this one writes as it does in earnest
-        services.cluster = replace(services.cluster, overrides={})
-        self._services = services
-        self._children: dict[str, Child] = {}
-
-    @property
-    def redis(self) -> RedisServer:
-        return self._services.redis
-
-    @property
-    def database_url(self) -> str:
-        return self._services.cluster.url(OWNER)
-
-    def settle(self) -> None:
-        self._services.cluster.settle()
-
-    def start(self, name: str) -> None:
-        server = self._services.cluster if name == "postgres" else self._services.redis
-        with (self._services.places.log / f"{name}.log").open("ab") as log:
-            self._children[name] = Child(server.program(), log)
-        deadline = time.monotonic() + 60
-        while not server.ready():
-            assert time.monotonic() < deadline, f"{name} does not answer"
-            time.sleep(0.02)
-
-    def end(self, name: str, how: signal.Signals) -> None:
-        child = self._children[name]
-        child.send(how)
-        deadline = time.monotonic() + 30
-        while child.status() is None:
-            assert time.monotonic() < deadline, f"{name} does not end"
-            time.sleep(0.02)
-        child.sweep()
-
-    def end_all(self) -> None:
-        for name, child in self._children.items():
-            if child.status() is None:
-                self.end(name, signal.SIGKILL)
+Strike = Callable[[], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture
 def servers() -> Iterator[OwnServers]:
-    services = Services(Path(tempfile.mkdtemp(prefix="parley-chaos-")))
-    services.cluster.create()
-    own = OwnServers(services)
-    try:
+    with own_servers() as own:
         yield own
-    finally:
-        own.end_all()
-        shutil.rmtree(services.folder, ignore_errors=True)
 
 
 @pytest.fixture
@@ -95,114 +36,122 @@ async def stage(transactional_db: None, upstream: ResponsesServer) -> Stage:
     return await in_database(make_stage, upstream)
 
 
-def _redis_environment(server: RedisServer) -> dict[str, str]:
-    return {"REDIS_URL": server.url(), "CELERY_BROKER_URL": server.broker_url()}
+async def _round(stage: Stage, webs: list[Web], tally: Tally, strike: Strike) -> float:
+    """One answer grows while something is broken, one ends, one is asked for; returns the seconds to the last end."""
+    first, second = webs
+    async with (
+        browser([first.port, second.port], stage.session) as writer,
+        browser([second.port, first.port], stage.session, user_agent=PHONE) as phone,
+    ):
+        asked = [await stage.ask(writer, point) for point in (Point.MID_TEXT, "about to end")]
+        for one in asked:
+            one.turn = await writer.stored(one.client_id)
+            await phone.watch(one.conversation, one.turn)
+            for tab in (writer, phone):
+                await tab.shows(one.turn)
+        tally.landed(Point.MID_TEXT, await in_database(where_it_is, stage, asked[0]))
+        striking = asyncio.create_task(strike())
+        await asyncio.sleep(0.5)
+        asked.append(await stage.ask(writer, "meanwhile"))
+        await striking
+        begun = time.monotonic()
+        tally.blame(await judge(stage, asked, port=second.port, watchers=[phone]))
+        return time.monotonic() - begun
 
 
-def _empty(server: RedisServer) -> None:
-    with redis.Redis(unix_socket_path=str(server.places.redis_socket)) as client:
-        client.flushall()
+def _scripts(seconds: float) -> dict[str, dict[str, float]]:
+    return {Point.MID_TEXT: {"delay": (seconds + 3) / 70}, "about to end": {"delay": 0.02}}
 
 
-@pytest.mark.parametrize("broken", ["restarted", "emptied"])
-async def test_redis_mid_text(
-    broken: str, servers: OwnServers, stage: Stage, tmp_path: Path, times: int, report: Report
+async def test_redis_is_emptied(
+    servers: OwnServers, stage: Stage, tmp_path: Path, times: int, tallied: Tallied
 ) -> None:
-    """The turn finishes; watchers in its own and in another process end with the stored text."""
-    stage.scripts = {"mid text": {"delay": 0.08}}
-    await asyncio.to_thread(servers.start, "redis")
-    late = []
-    async with web_processes(tmp_path, **_redis_environment(servers.redis)) as (first, second):
+    tally = tallied("Redis emptied")
+    stage.scripts = _scripts(2)
+
+    async def strike() -> None:
+        await asyncio.to_thread(servers.empty_redis)
+
+    await servers.start("redis")
+    async with web_processes(tmp_path, 2, **servers.redis_environment) as webs:
         for _ in range(times):
-            async with (
-                browser([first.port, second.port], stage.session) as writer,
-                browser([second.port, first.port], stage.session) as reader,
-            ):
-                asked = await stage.ask(writer, "mid text")
-                turn = await writer.stored(asked.client_id)
-                await reader.subscribe(f"conversation:{asked.conversation}")
-                await reader.until(lambda tab=reader, turn=turn: len(tab.page.changes.get(turn, [])) > 3)
-                if broken == "emptied":
-                    await asyncio.to_thread(_empty, servers.redis)
-                else:
-                    await asyncio.to_thread(servers.end, "redis", signal.SIGKILL)
-                    await asyncio.sleep(AWAY)
-                    await asyncio.to_thread(servers.start, "redis")
-                await assert_whole(writer, asked)
-                ended = time.monotonic()
-                final = await reader.final(turn)
-                late.append(time.monotonic() - ended)
-                assert final["html"] == writer.page.final[turn]["html"]
-                assert stage.requests[asked.text] == 1
-    report(f"the other process showed the end up to {max(late):.1f} s later")
+            await _round(stage, webs, tally, strike)
+    assert all(count == 1 for count in stage.requests.values()), stage.requests
+    tally.assert_clean([Point.MID_TEXT], times)
 
 
-@contextmanager
-def _database_of(servers: OwnServers) -> Iterator[str]:
-    """Let this process use the test's own cluster; gives its address."""
-    url = servers.database_url
-    parts = urlsplit(url)
-    wanted = {
-        "NAME": parts.path.removeprefix("/"),
-        "USER": parts.username,
-        "PASSWORD": parts.password,
-        "HOST": unquote(parts.query.removeprefix("host=")),
-    }
-    former = {name: connections["default"].settings_dict[name] for name in wanted}
+def _hanging(servers: OwnServers, name: Name, seconds: float) -> Strike:
+    async def strike() -> None:
+        servers.freeze(name)
+        await asyncio.sleep(seconds)
+        servers.thaw(name)
 
-    def use(values: dict[str, object]) -> None:
-        wrapper = connections["default"]
-        assert isinstance(wrapper, DatabaseWrapper)
-        wrapper.close()
-        wrapper.close_pool()
-        wrapper.settings_dict.update(values)
-
-    use(wanted)
-    try:
-        call_command("migrate", verbosity=0)
-        yield url
-    finally:
-        use(former)
+    return strike
 
 
-@pytest.fixture
-def own_database(transactional_db: None, servers: OwnServers) -> Iterator[str]:
-    servers.start("postgres")
-    servers.settle()
-    with _database_of(servers) as url:
-        yield url
+@pytest.mark.parametrize("seconds", [10, 60])
+async def test_redis_hangs(
+    seconds: int, servers: OwnServers, stage: Stage, tmp_path: Path, times: int, tallied: Tallied, report: Report
+) -> None:
+    """No answer waits for it: what it carries are copies and hints."""
+    tally, rounds = tallied(f"Redis hangs for {seconds} s"), _rounds(times, seconds)
+    stage.scripts = _scripts(seconds)
+    await servers.start("redis")
+    async with web_processes(tmp_path, 2, **servers.redis_environment) as webs:
+        ends = [await _round(stage, webs, tally, _hanging(servers, "redis", seconds)) for _ in range(rounds)]
+    report(f"everything shown {max(ends):.1f} s after it went on, at most")
+    assert all(count == 1 for count in stage.requests.values()), stage.requests
+    tally.assert_clean([Point.MID_TEXT], rounds)
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["stopped", "killed"])
-async def test_postgresql_mid_text(
-    how: signal.Signals,
+@pytest.mark.parametrize("seconds", [10, 60])
+async def test_postgresql_hangs(
+    seconds: int,
     servers: OwnServers,
-    own_database: str,
+    transactional_db: None,
     upstream: ResponsesServer,
     tmp_path: Path,
     times: int,
+    tallied: Tallied,
     report: Report,
 ) -> None:
-    """One turn is in the middle when the database comes back, one ends while it is away, one is sent meanwhile."""
-    stage = await in_database(make_stage, upstream)
-    stage.scripts = {"long": {"delay": 0.1}, "short": {"delay": 0.02}}
-    recovered = []
-    async with (
-        web_processes(tmp_path, DATABASE_URL=own_database) as webs,
-        browser([web.port for web in webs], stage.session) as tab,
-    ):
+    """Turns wait and go on, by whoever is there."""
+    tally, rounds = tallied(f"PostgreSQL hangs for {seconds} s"), _rounds(times, seconds)
+    async with database_of(servers) as url, web_processes(tmp_path, 2, DATABASE_URL=url) as webs:
+        stage = await in_database(make_stage, upstream)
+        stage.scripts = _scripts(seconds)
+        ends = [await _round(stage, webs, tally, _hanging(servers, "postgres", seconds)) for _ in range(rounds)]
+    report(f"everything shown {max(ends):.1f} s after it went on, at most")
+    tally.assert_clean([Point.MID_TEXT], rounds)
+
+
+def _rounds(times: int, seconds: int) -> int:
+    """Long ones are fewer: they differ in what times out meanwhile, not in when they begin."""
+    return times if seconds < 30 else max(1, times // 4)
+
+
+@pytest.mark.parametrize("how", ["killed", "hanging"])
+async def test_nobody_waits_for_redis(
+    how: str, servers: OwnServers, stage: Stage, tmp_path: Path, times: int, tallied: Tallied, report: Report
+) -> None:
+    """Pages that are opened while it is away work: their messages are taken and answered before it is back."""
+    tally, taken = tallied(f"Redis away, {how}"), []
+    await servers.start("redis")
+    async with web_processes(tmp_path, 2, **servers.redis_environment) as (first, second):
         for _ in range(times):
-            asked = [await stage.ask(tab, point) for point in ("long", "short")]
-            for one in asked:
-                one.turn = await tab.stored(one.client_id)
-                await tab.until(lambda turn=one.turn: tab.page.changes.get(turn))
-            await asyncio.to_thread(servers.end, "postgres", how)
-            asked.append(await stage.ask(tab, "meanwhile"))
-            await asyncio.sleep(AWAY)
-            await asyncio.to_thread(servers.start, "postgres")
-            begun = time.monotonic()
-            for one in asked:
-                await assert_whole(tab, one)
-            recovered.append(time.monotonic() - begun)
-            assert not await in_database(Turn.objects.exclude(status__in=Turn.FINAL).exists)
-    report(f"everything final {max(recovered):.1f} s after the server was back, at most")
+            if how == "killed":
+                await servers.end("redis", signal.SIGKILL)
+            else:
+                servers.freeze("redis")
+            async with browser([first.port], stage.session) as tab, browser([second.port], stage.session) as other:
+                begun = time.monotonic()
+                asked = [await stage.ask(one, "meanwhile") for one in (tab, other)]
+                tally.blame(await judge(stage, asked, port=second.port))
+                taken.append(time.monotonic() - begun)
+                tally.landed("opened meanwhile", "opened meanwhile")
+            if how == "killed":
+                await servers.start("redis")
+            else:
+                servers.thaw("redis")
+    report(f"answered after {max(taken):.1f} s at most")
+    tally.assert_clean(["opened meanwhile"], times)

@@ -6,8 +6,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.error import URLError
@@ -30,6 +31,9 @@ test_database_url.__test__ = False  # type: ignore[attr-defined]
 class Web:
     """One web process: `start`, `kill`, `start` again on the same port."""
 
+    # the module that serves, and what it serves
+    server: Sequence[str] = ("uvicorn", "config.asgi:application")
+
     def __init__(self, folder: Path, name: str, environment: Mapping[str, str]) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -37,6 +41,12 @@ class Web:
         self.log = folder / f"{name}.log"
         self._environment = {**os.environ, **environment, "PORT": str(self.port)}
         self._process: subprocess.Popen[bytes] | None = None
+        self._starts = 0
+
+    @property
+    def application(self) -> str:
+        """What its connections to PostgreSQL are named; another name after each start."""
+        return f"{self.log.stem} {self._starts}"
 
     @property
     def pid(self) -> int:
@@ -50,14 +60,15 @@ class Web:
     def begin(self) -> None:
         """Start without waiting for its answer."""
         command = [
-            sys.executable, "-m", "uvicorn", "config.asgi:application", "--ws", "websockets-sansio",
+            sys.executable, "-m", *self.server, "--ws", "websockets-sansio",
             "--lifespan", "on", "--port", str(self.port), "--log-level", "warning",
         ]  # fmt: skip
+        self._starts += 1
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env=self._environment,
+                env={**self._environment, "PGAPPNAME": self.application},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -87,6 +98,16 @@ class Web:
         self._running.kill()
         self._running.wait(10)
 
+    def freeze(self) -> None:
+        """Let it do nothing more, so that one can look where it is."""
+        self._running.send_signal(signal.SIGSTOP)
+        state = Path(f"/proc/{self.pid}/stat")
+        while state.read_text().rpartition(")")[2].split()[0] != "T":
+            time.sleep(0.001)
+
+    def thaw(self) -> None:
+        self._running.send_signal(signal.SIGCONT)
+
     def ask_to_end(self) -> None:
         self._running.terminate()
 
@@ -113,10 +134,12 @@ class Web:
 
 
 @asynccontextmanager
-async def web_processes(folder: Path, count: int = 2, **environment: str) -> AsyncIterator[list[Web]]:
+async def web_processes(
+    folder: Path, count: int = 2, *, kind: type[Web] = Web, **environment: str
+) -> AsyncIterator[list[Web]]:
     """Start web processes on the test database; `environment` goes over what the tests run with."""
     values = {"DATABASE_URL": test_database_url(), "PUBLIC_URL": "http://localhost", **environment}
-    webs = [Web(folder, f"web{number}", values) for number in range(count)]
+    webs = [kind(folder, f"web{number}", values) for number in range(count)]
     try:
         for web in webs:
             web.begin()
