@@ -1,5 +1,6 @@
 """A browser tab as tests see it: the real ASGI application, a signed-in session, frames in and out.
 
+Each frame is held against `docs/schemas`, whichever way it goes.
 `Page` does with frames what the page's script does, so that a test can compare what a person sees with what is stored.
 """
 
@@ -18,6 +19,7 @@ from config.asgi import application
 from core.bridge import in_database
 from core.models import User
 from tests.factories import session_of
+from tests.frames import TEXT, check_received, check_sent
 
 ORIGIN = b"http://localhost"
 
@@ -38,24 +40,37 @@ class Page:
     def __init__(self) -> None:
         self.blocks: dict[str, list[str]] = {}
         self.cursor: dict[str, tuple[int, int]] = {}
+        self.handles: dict[int, tuple[str, int]] = {}
         self.final: dict[str, dict[str, Any]] = {}
         self.labels: list[str] = []
 
     def take(self, frame: dict[str, Any]) -> None:
         turn = frame.get("turn", "")
         if frame["type"] == "turn.snapshot":
+            self.handles[frame["handle"]] = (turn, frame["epoch"])
             self.blocks[turn] = list(frame["blocks"])
         elif frame["type"] == "turn.blocks":
             self._patch(turn, frame)
+        elif frame["type"] == TEXT:
+            self._grow(frame)
         elif frame["type"] == "turn.state":
             self.labels.append(frame["label"])
         elif frame["type"] == "turn.final":
             self.final[turn] = frame
 
+    def _move(self, turn: str, epoch: int, number: int) -> None:
+        assert (epoch, number) > self.cursor.get(turn, (0, 0)), "a frame came twice or out of order"
+        self.cursor[turn] = (epoch, number)
+
+    def _grow(self, frame: dict[str, Any]) -> None:
+        turn, epoch = self.handles[frame["handle"]]
+        self._move(turn, epoch, frame["number"])
+        last = self.blocks[turn][-1].encode("utf-16-le")
+        at = len(last) - 2 * frame["end"]
+        self.blocks[turn][-1] = last[:at].decode("utf-16-le") + frame["html"] + last[at:].decode("utf-16-le")
+
     def _patch(self, turn: str, frame: dict[str, Any]) -> None:
-        place = (frame["epoch"], frame["number"])
-        assert place > self.cursor.get(turn, (0, 0)), "a frame came twice or out of order"
-        self.cursor[turn] = place
+        self._move(turn, frame["epoch"], frame["number"])
         blocks = self.blocks.setdefault(turn, [])
         for offset, patch in enumerate(frame["blocks"]):
             index = frame["first"] + offset
@@ -68,9 +83,11 @@ class Page:
 class Tab:
     """One socket. `page` holds what it shows; every received frame goes there too."""
 
-    def __init__(self, session: str, *, origin: bytes = ORIGIN) -> None:
+    def __init__(self, session: str, *, origin: bytes | None = ORIGIN, application: Any = application) -> None:
         cookie = f"{settings.SESSION_COOKIE_NAME}={session}".encode()
-        headers = [(b"origin", origin), (b"cookie", cookie), (b"host", b"localhost")]
+        headers = [(b"cookie", cookie), (b"host", b"localhost")]
+        if origin is not None:
+            headers.append((b"origin", origin))
         scope = {"type": "websocket", "path": "/ws/", "query_string": b"", "headers": headers, "subprotocols": []}
         self.socket = ApplicationCommunicator(application, scope)
         self.page = Page()
@@ -91,10 +108,16 @@ class Tab:
         await self.socket.wait(timeout=5)
 
     async def send(self, **frame: Any) -> None:
-        await self.send_text(json.dumps(frame, default=str))
+        text = json.dumps(frame, default=str)
+        check_sent(text)
+        await self.send_text(text)
 
     async def send_text(self, text: str) -> None:
+        """Send what may be no frame at all."""
         await self.socket.send_input({"type": "websocket.receive", "text": text})
+
+    async def send_bytes(self, data: bytes) -> None:
+        await self.socket.send_input({"type": "websocket.receive", "bytes": data})
 
     async def closed(self) -> int:
         """Wait until the server closes the socket, and return its code."""
@@ -107,7 +130,7 @@ class Tab:
     async def receive(self) -> dict[str, Any]:
         message = await self.socket.receive_output(timeout=10)
         assert message["type"] == "websocket.send", message
-        frame: dict[str, Any] = json.loads(message["text"])
+        frame = check_received(message["text"])
         self.page.take(frame)
         return frame
 
@@ -121,6 +144,27 @@ class Tab:
                 if frame["type"] == kind and where(frame):
                     return frame
 
+    async def growing(self, turn: str = "") -> None:
+        """Receive until a frame lets an answer grow: that of `turn`, or any."""
+        async with asyncio.timeout(20):
+            while True:
+                frame = await self.receive()
+                if frame["type"] == TEXT:
+                    grown, _epoch = self.page.handles[frame["handle"]]
+                else:
+                    grown = frame["turn"] if frame["type"] == "turn.blocks" else ""
+                if grown and turn in {"", grown}:
+                    return
+
+    async def answers(self) -> list[dict[str, Any]]:
+        """Return the frames that came since the last look; all that was sent before is handled then."""
+        ref = uuid.uuid4().hex
+        await self.send(type="ping", ref=ref)
+        frames = []
+        while not frames or frames[-1].get("ref") != ref:
+            frames.append(await self.receive())
+        return frames[:-1]
+
     async def ask(self, text: str, conversation: uuid.UUID, **fields: Any) -> dict[str, Any]:
         """Send a message and return its `turn.created`."""
         client_id = fields.pop("client_id", None) or uuid.uuid4()
@@ -129,9 +173,9 @@ class Tab:
 
 
 @asynccontextmanager
-async def tab_of(user: User) -> AsyncIterator[Tab]:
-    """A connected tab of this user."""
-    tab = await Tab(await in_database(session_of, user)).open()
+async def tab_of(user: User, **options: Any) -> AsyncIterator[Tab]:
+    """A connected tab of this user; `options` are those of `Tab`."""
+    tab = await Tab(await in_database(session_of, user), **options).open()
     try:
         yield tab
     finally:

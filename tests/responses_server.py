@@ -28,7 +28,9 @@ from aiohttp import web
 
 from tests.upstream.app import Upstream
 from tests.upstream.journal import Entry
+from tests.upstream.obliging import obliging_answer
 from tests.upstream.script import Computed, Script
+from tests.upstream.servers import KINDS
 
 HOST = "127.0.0.1"
 
@@ -73,6 +75,11 @@ class ResponsesServer:
     def compute(self, function: Computed) -> None:
         """Makes the script of each request from its body."""
         self.upstream.scripts.compute(function)
+
+    def play(self, kind: str) -> None:
+        """Be a server of this kind (`tests.upstream.servers`), with a model that does what it is asked."""
+        self.upstream.kind = KINDS[kind]
+        self.compute(obliging_answer)
 
     def reset(self) -> None:
         self.upstream.reset()
@@ -120,6 +127,9 @@ async def _serve_forever(arguments: argparse.Namespace) -> None:
     upstream = Upstream(
         api_key=arguments.key, dimensions=arguments.dimensions, models=tuple(arguments.models.split(","))
     )
+    if arguments.like:
+        upstream.kind = KINDS[arguments.like]
+        upstream.scripts.compute(obliging_answer)
     runner, port = await serve(upstream, arguments.port)
     if arguments.print_port:
         sys.stdout.write(f"{port}\n")
@@ -137,6 +147,7 @@ def main() -> None:
     parser.add_argument("--key", default="", help="take only this key; without it any but sk-wrong")
     parser.add_argument("--dimensions", type=int, default=256, help="of embeddings that ask for none")
     parser.add_argument("--models", default="scripted", help="names for GET /v1/models, separated by commas")
+    parser.add_argument("--like", choices=sorted(KINDS), help="hear, refuse and speak as this server does")
     with suppress(KeyboardInterrupt):
         asyncio.run(_serve_forever(parser.parse_args()))
 

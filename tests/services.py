@@ -87,6 +87,8 @@ def _forget_the_users_settings() -> None:
     for name in known_names():
         os.environ.pop(name, None)
     os.environ["ENV_FILE"] = os.devnull
+    # a title's request would take the script of another one; its own tests switch it on
+    os.environ["MODEL_TITLES"] = "false"
 
 
 def _tell_addresses(services: Services) -> None:

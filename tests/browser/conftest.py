@@ -2,18 +2,19 @@
 
 import os
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings
-from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, async_playwright, expect
+from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, WebSocket, async_playwright, expect
 
 from core.bridge import in_database
 from core.models import User
 from tests.factories import session_of
+from tests.frames import FrameError, check_received, check_sent
 from tests.site import Site, running_site
 
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -48,6 +49,7 @@ class Watched:
         page.on("console", self._console)
         page.on("pageerror", lambda error: self.problems.append(f"script error: {error}"))
         page.on("request", self._request)
+        page.on("websocket", self._socket)
         await page.add_init_script(VIOLATIONS)
         return page
 
@@ -65,6 +67,17 @@ class Watched:
         address = urlsplit(request.url)
         if address.scheme not in {"data", "blob", "about"} and address.netloc != urlsplit(self.site.url).netloc:
             self.problems.append(f"a request left the site: {request.url}")
+
+    def _socket(self, socket: WebSocket) -> None:
+        """Both ends keep to the protocol."""
+        socket.on("framesent", lambda text: self._frame(check_sent, text))
+        socket.on("framereceived", lambda text: self._frame(check_received, text))
+
+    def _frame(self, check: Callable[[str], object], text: str | bytes) -> None:
+        try:
+            check(str(text))
+        except FrameError as error:
+            self.problems.append(str(error))
 
     def unexpected(self) -> list[str]:
         return [problem for problem in self.problems if not any(text in problem for text in self.expected)]

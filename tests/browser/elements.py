@@ -25,8 +25,9 @@ from playwright.async_api import BrowserContext, Page, Route, WebSocketRoute, as
 from chat.rendering.blocks import BlockRenderer
 from chat.rendering.markdown import render as render_markdown
 from chat.rendering.markdown import render_plain
-from chat.rendering.shapes import AssistantCard, CitationView, TurnView
+from chat.rendering.shapes import AssistantCard, CitationView, Switch, TurnView
 from tests.browser.conftest import ARGUMENTS, VIOLATIONS
+from tests.frames import FrameError, check_received, check_sent
 
 STATIC = Path(__file__).parent.parent.parent / "static"
 SITE = "http://parley.test"
@@ -39,9 +40,9 @@ def turn_view(ident: uuid.UUID, question: str, answer: str = "", **changes: Any)
     base: dict[str, Any] = {
         "id": ident, "status": "completed", "user_html": render_plain(question), "user_text": question, "documents": (),
         "answer_html": render_markdown(answer, (CITATION,)), "answer_text": answer, "reasoning_html": mark_safe(""),
-        "citations": (CITATION,) if "[1]" in answer else (), "error_message": "", "error_retryable": False,
-        "model_label": "scripted", "is_live": False, "sibling_index": 1, "sibling_count": 1, "previous_sibling": None,
-        "next_sibling": None, "created_at": datetime(2026, 1, 1, tzinfo=UTC), "seconds": 1.0, "input_tokens": 1,
+        "citations": (CITATION,) if "[1]" in answer else (), "failure_message": "", "error_message": "",
+        "can_continue": False, "can_retry": False, "model_label": "scripted", "is_live": False, "messages": Switch(),
+        "answers": Switch(), "created_at": datetime(2026, 1, 1, tzinfo=UTC), "seconds": 1.0, "input_tokens": 1,
         "output_tokens": 1,
     }  # fmt: skip
     return TurnView(**base | changes)
@@ -85,7 +86,15 @@ class Stage:
     answer: Callable[[dict[str, Any]], dict[str, Any] | None] = lambda _frame: None
 
     def send(self, **frame: Any) -> None:
-        self.sockets[-1].send(json.dumps(frame))
+        self._send(frame)
+
+    def send_text(self, handle: int, number: int, end: int, html: str) -> None:
+        self._send([handle, number, end, html])
+
+    def _send(self, frame: Any) -> None:
+        text = json.dumps(frame)
+        check_received(text)
+        self.sockets[-1].send(text)
 
     def accept(self, socket: WebSocketRoute) -> None:
         if self.refuse:
@@ -93,10 +102,14 @@ class Stage:
             return
         self.sockets.append(socket)
         socket.on_message(self.take)
-        self.send(type="hello", protocol=1, limits={})
+        self.send(type="hello", protocol=1, limits={"frame_bytes": 262_144, "message_chars": 200})
 
     def take(self, text: str | bytes) -> None:
-        frame = json.loads(text)
+        try:
+            frame = check_sent(str(text))
+        except FrameError as error:
+            self.problems.append(str(error))
+            return
         self.frames.append(frame)
         answer = self.answer(frame)
         if answer is not None:
@@ -176,10 +189,13 @@ def storing(turn: uuid.UUID) -> Callable[[dict[str, Any]], dict[str, Any] | None
 
 async def stream(stage: Stage, turn: uuid.UUID, text: str, *, size: int = 7) -> None:
     renderer, number = BlockRenderer((CITATION,)), 1
-    stage.send(type="turn.snapshot", turn=str(turn), epoch=1, number=0, blocks=[])
+    stage.send(type="turn.snapshot", turn=str(turn), epoch=1, number=0, handle=1, blocks=[])
     for start in range(0, len(text), size):
         renderer.feed(text[start : start + size])
         update = renderer.render()
-        blocks = [{"keep": patch.keep, "html": patch.html} for patch in update.blocks]
-        stage.send(type="turn.blocks", turn=str(turn), epoch=1, number=number, first=update.first, blocks=blocks)
+        if update.growth is not None:
+            stage.send_text(1, number, update.growth.end, update.growth.html)
+        else:
+            blocks = [{"keep": patch.keep, "html": patch.html} for patch in update.blocks]
+            stage.send(type="turn.blocks", turn=str(turn), epoch=1, number=number, first=update.first, blocks=blocks)
         number += 1

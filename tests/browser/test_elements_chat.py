@@ -90,17 +90,23 @@ async def test_frames_apply_in_order_of_epoch_and_number_only(stage: Stage) -> N
     page = await stage.open(turn_view(turn, "Hello", is_live=True, status="in_progress"))
     answer = page.locator("[data-answer]")
     place = {"turn": str(turn), "epoch": 2}
-    stage.send(type="turn.snapshot", **place, number=5, blocks=["<p>one</p>", "<p>two"])
+    stage.send(type="turn.snapshot", **place, number=5, handle=1, blocks=["<p>one</p>", "<p>two"])
     stage.send(type="turn.blocks", **place, number=5, first=0, blocks=[{"keep": 0, "html": "<p>repeated</p>"}])
     stage.send(type="turn.blocks", turn=str(turn), epoch=1, number=9, first=0, blocks=[{"keep": 0, "html": "old"}])
-    stage.send(type="turn.snapshot", turn=str(turn), epoch=1, number=9, blocks=["<p>older</p>"])
+    stage.send(type="turn.snapshot", turn=str(turn), epoch=1, number=9, handle=1, blocks=["<p>older</p>"])
     stage.send(type="turn.blocks", **place, number=6, first=1, blocks=[{"keep": 6, "html": " and 🙂</p>"}])
     await expect(answer).to_have_text("onetwo and 🙂")
     stage.send(type="turn.blocks", **place, number=7, first=1, blocks=[{"keep": 13, "html": "!</p>"}])
     await expect(answer).to_have_text("onetwo and 🙂!")
-    stage.send(type="turn.blocks", **place, number=8, first=1, blocks=[])
+    stage.send_text(1, 8, 4, "?")
+    stage.send_text(1, 8, 4, " twice")
+    stage.send_text(2, 9, 4, " foreign")
+    await expect(answer).to_have_text("onetwo and 🙂!?")
+    stage.send_text(1, 9, 8, " 🙂")
+    await expect(answer).to_have_text("onetwo and 🙂🙂!?")
+    stage.send(type="turn.blocks", **place, number=10, first=1, blocks=[])
     await expect(answer).to_have_text("one")
-    stage.send(type="turn.snapshot", turn=str(turn), epoch=3, number=0, blocks=["<p>taken over</p>"])
+    stage.send(type="turn.snapshot", turn=str(turn), epoch=3, number=0, handle=1, blocks=["<p>taken over</p>"])
     await expect(answer).to_have_text("taken over")
 
 
@@ -151,9 +157,31 @@ async def test_a_refused_message_says_why_and_comes_back(stage: Stage) -> None:
     await page.get_by_role("button", name="Send").click()
     await expect(page.get_by_text("Too many messages.")).to_be_visible()
     await expect(page.get_by_role("button", name="Try again")).to_be_hidden()
-    await page.get_by_role("button", name="Edit").click()
+    await page.get_by_role("button", name="Edit", exact=True).click()
     await expect(page.get_by_role("textbox")).to_have_value("My long words")
     assert await page.evaluate("Object.keys(localStorage).filter(key => key.includes('outbox')).length") == 0
+
+
+async def test_what_was_sent_too_fast_goes_out_again_by_itself(stage: Stage) -> None:
+    turn, seen = uuid.uuid4(), set[str]()
+
+    def answer(frame: dict[str, Any]) -> dict[str, Any] | None:
+        if frame["type"] not in seen:
+            seen.add(frame["type"])
+            reason = {"code": "limit_exceeded", "message": "That was too fast.", "retryable": True}
+            return {"type": "error", **reason, "wait": 0.3}
+        return storing(turn)(frame)
+
+    stage.answer = answer
+    page = await stage.open(is_new=True)
+    first, again = await stage.sent("subscribe", 2)
+    assert first == again
+    await page.get_by_role("textbox").fill("Hasty?")
+    await page.keyboard.press("Enter")
+    first, again = await stage.sent("turn.create", 2)
+    assert first == again
+    await expect(page.locator(f"parley-turn[data-turn='{turn}']")).to_be_visible()
+    await expect(page.get_by_text("That was too fast.")).to_have_count(0)
 
 
 async def test_nothing_too_long_goes_out_and_shift_enter_begins_a_line(stage: Stage) -> None:
@@ -185,7 +213,7 @@ async def test_try_again_asks_for_a_sibling_that_takes_the_place(stage: Stage) -
     parent, failed, again = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
     page = await stage.open(
         turn_view(parent, "Before", "Yes."),
-        turn_view(failed, "Now", status="failed", error_message="Away.", error_retryable=True),
+        turn_view(failed, "Now", status="failed", error_message="Away.", can_retry=True),
     )
 
     def store(frame: dict[str, Any]) -> dict[str, Any] | None:

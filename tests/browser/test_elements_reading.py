@@ -25,7 +25,7 @@ async def test_the_view_stays_where_the_reader_put_it(stage: Stage) -> None:
     thread = page.locator("parley-thread")
     gap = "element => element.scrollHeight - element.clientHeight - element.scrollTop"
     assert await thread.evaluate(gap) < 2
-    stage.send(type="turn.snapshot", turn=str(turn), epoch=1, number=1, blocks=["<p>line</p>"] * 40)
+    stage.send(type="turn.snapshot", turn=str(turn), epoch=1, number=1, handle=1, blocks=["<p>line</p>"] * 40)
     await expect(page.locator("[data-answer]").last).to_contain_text("line")
     await page.wait_for_timeout(100)
     assert await thread.evaluate(gap) < 2
@@ -35,7 +35,7 @@ async def test_the_view_stays_where_the_reader_put_it(stage: Stage) -> None:
     jump = page.get_by_role("button", name="Jump to the latest")
     await expect(jump).to_be_visible()
     top = await thread.evaluate("element => element.scrollTop")
-    stage.send(type="turn.snapshot", turn=str(turn), epoch=1, number=2, blocks=["<p>line</p>"] * 80)
+    stage.send(type="turn.snapshot", turn=str(turn), epoch=1, number=2, handle=1, blocks=["<p>line</p>"] * 80)
     await expect(page.locator("[data-answer]").last.locator("p")).to_have_count(80)
     assert await thread.evaluate("element => element.scrollTop") == top
     await jump.click()

@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from core import endpoints
 from core.accounts.links import find_link
@@ -383,3 +384,11 @@ def test_rows_of_processes_are_only_looked_at(client: Client, boss: User, model:
         assert 'name="_save"' not in client.get(page("core_work_change", work.pk)).text
         assert client.post(page("core_work_change", work.pk), {"kind": "x"}).status_code == 403
         assert client.post(page("core_work_delete", work.pk), {"post": "yes"}).status_code == 403
+
+
+def test_a_models_page_says_how_its_server_counts(client: Client, boss: User) -> None:
+    model = factories.chat_model(endpoint=factories.responses_endpoint("https://models.example/v1"))
+    address = page("core_endpointmodel_change", model.pk)
+    assert "has not counted more tokens" in client.get(address).text
+    EndpointModel.objects.filter(pk=model.pk).update(token_ratio=1.42, token_ratio_at=timezone.now())
+    assert "counts up to 1.42 tokens" in client.get(address).text

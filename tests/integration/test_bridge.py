@@ -1,9 +1,10 @@
-"""Asynchronous code and the database: threads of our own, connections that go back, no queue behind a slow query."""
+"""Asynchronous code and the database: threads and connections of our own, no queue behind a slow query."""
 
 import asyncio
 import contextvars
 import threading
 import time
+from contextlib import closing
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -87,11 +88,52 @@ async def test_as_many_at_once_as_there_are_threads_and_no_more() -> None:
     assert most == settings.DATABASE_THREADS
 
 
-async def test_connections_go_back_to_the_pool() -> None:
-    await asyncio.gather(*(in_database(_sleep, 0.01) for _ in range(4 * settings.DATABASE_THREADS)))
-    stats = await in_database(lambda: connections["default"].pool.get_stats())  # type: ignore[attr-defined]
-    assert stats["pool_size"] - stats["pool_available"] <= 1, "only the test's own connection is out"
-    assert stats["pool_size"] <= settings.DATABASE_THREADS + 1
+def _own_backend() -> tuple[str, int]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        [pid] = cursor.fetchone()
+    return threading.current_thread().name, int(pid)
+
+
+def _end(backends: list[int]) -> None:
+    with closing(connection), connection.cursor() as cursor:
+        cursor.execute("SELECT count(pg_terminate_backend(pid, 5000)) FROM unnest(%s) pid", [backends])
+
+
+async def _everywhere() -> dict[str, int]:
+    """The server process that each thread talks to."""
+
+    def slowly() -> tuple[str, int]:
+        _sleep(0.05)
+        return _own_backend()
+
+    return dict(await asyncio.gather(*(in_database(slowly) for _ in range(2 * settings.DATABASE_THREADS))))
+
+
+async def test_each_thread_keeps_its_connection() -> None:
+    assert await _everywhere() == await _everywhere()
+
+
+async def test_a_connection_that_the_server_ended_is_replaced_before_it_is_used() -> None:
+    before = await _everywhere()
+    await asyncio.to_thread(_end, list(before.values()))
+    after = await _everywhere()
+    assert set(before.values()).isdisjoint(after.values())
+
+
+async def test_a_connection_goes_back_after_an_error() -> None:
+    def fail() -> None:
+        connection.set_autocommit(False)
+        _ask()
+        raise ValueError("in the middle of a transaction")
+
+    for _ in range(settings.DATABASE_THREADS):
+        with pytest.raises(ValueError, match="in the middle"):
+            await in_database(fail)
+    states = await asyncio.gather(
+        *(in_database(lambda: connection.get_autocommit()) for _ in range(settings.DATABASE_THREADS))
+    )
+    assert all(states)
 
 
 async def test_context_goes_along() -> None:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
 from django.test import AsyncClient, Client
 from pytest_django import Settings
 
@@ -59,7 +59,7 @@ async def test_a_redis_that_is_silent_is_given_two_seconds(settings: Settings, s
 
 @pytest.fixture
 def postgresql_away() -> Iterator[None]:
-    """The address of PostgreSQL is one where nobody listens, for every thread."""
+    """The address of PostgreSQL is one where nobody listens, for every thread; what was connected is ended."""
     settings_dict = connections["default"].settings_dict
     before = {name: settings_dict[name] for name in ("HOST", "PORT")}
 
@@ -68,6 +68,11 @@ def postgresql_away() -> Iterator[None]:
         connections["default"].close_pool()  # type: ignore[attr-defined]
         settings_dict.update(address)
 
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
     move(HOST="127.0.0.1", PORT="1")
     yield
     move(**before)

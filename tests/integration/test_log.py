@@ -1,14 +1,18 @@
 """The log of running turns over a real Redis: other processes see the same, also after Redis was emptied."""
 
 import asyncio
+import socket
 import uuid
 from collections.abc import AsyncIterator
 
 import pytest
+from django.test import override_settings
 
 from chat import events
 from chat.realtime.hub import Hub
 from chat.realtime.live import LiveTurn
+from chat.realtime.writing import LogWriter
+from core.redis import log_client
 
 
 @pytest.fixture
@@ -75,3 +79,44 @@ async def test_a_watcher_in_the_same_process_needs_no_log(hubs: tuple[Hub, Hub])
         live.apply(events.Ended("completed"))
     forget()
     assert here.local(turn) is None
+
+
+async def test_a_turn_ends_also_where_its_log_cannot_be_written() -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        # nobody listens there
+        nowhere = f"redis://127.0.0.1:{bound.getsockname()[1]}/0"
+    with override_settings(REDIS_LOG_URL=nowhere):
+        away = log_client()
+    writer = LogWriter(away)
+    live = LiveTurn(uuid.uuid4(), 1)
+    with writer.following(live) as log:
+        live.apply(events.TextAdded("said"))
+        await asyncio.sleep(0.1)
+        live.apply(events.Ended("completed"))
+        async with asyncio.timeout(5):
+            await writer.finish(log)
+    await writer.aclose()
+    await away.aclose()
+
+
+async def test_many_turns_at_once_are_written_without_a_failure(
+    hubs: tuple[Hub, Hub], caplog: pytest.LogCaptureFixture
+) -> None:
+    here, there = hubs
+    turns = [uuid.uuid4() for _ in range(60)]
+
+    async def run(turn: uuid.UUID) -> None:
+        async with here.running(turn, 1) as live:
+            for number in range(40):
+                live.apply(events.TextAdded(f"{turn} {number} "))
+                await asyncio.sleep(0.005)
+            live.apply(events.Ended("completed"))
+
+    remotes = [there.watch(turn, 1) for turn in turns]
+    for remote in remotes:
+        remote.listen(lambda _number, _event: None)
+    await asyncio.gather(*map(run, turns))
+    for turn, remote in zip(turns, remotes, strict=True):
+        await _until(remote, "".join(f"{turn} {number} " for number in range(40)))
+    assert not caplog.records

@@ -150,7 +150,7 @@ def test_a_branch_is_shown_by_any_of_its_turns(browser: Client, owner: User, ass
     assert [turn.user_text for turn in browser.get(address).context["turns"]] == ["Second way?"]
     shown = browser.get(f"{address}?turn={first.id}").context["turns"]
     assert [turn.id for turn in shown] == [first.id, below.id]
-    assert (shown[0].sibling_index, shown[0].sibling_count) == (1, 2)
+    assert (shown[0].messages.index, shown[0].messages.count) == (1, 2)
     assert browser.get(f"{address}?turn={uuid.uuid4()}").status_code == 404
 
 

@@ -10,16 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from chat.models import Item, Response, Turn
-from chat.turns.item_rows import append_items
+from chat.models import Item, Turn
 from chat.turns.runner import MAX_CLAIMS
 from core.bridge import in_database
 from core.models import Process
 from tests import factories
-from tests.chaos.browser import browser
-from tests.chaos.rounds import Figures, assert_all_whole, kill_at_every_point
-from tests.chaos.stage import Stage, make_stage, turn_row
-from tests.chaos.webs import web_processes
+from tests.chaos.evidence import turn_row
+from tests.chaos.rounds import ENVIRONMENT, POINTS, kill_web, until_all_landed
+from tests.chaos.stage import Stage, make_stage
+from tests.chaos.tally import Tally
+from tests.chaos.tools import workshop
+from tests.chaos.webs import test_database_url, web_processes
 from tests.chat_client import running_turns, tab_of
 from tests.responses_server import ResponsesServer
 
@@ -27,31 +28,17 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 async def test_killed_at_every_point(transactional_db: None, tmp_path: Path, upstream: ResponsesServer) -> None:
-    stage = await in_database(make_stage, upstream)
-    figures = Figures()
-    async with web_processes(tmp_path, 1) as (first,), browser([first.port], stage.session) as tab:
-        asked = asyncio.create_task(kill_at_every_point(stage, tab, first, figures))
-        while first.is_running and not asked.done():
-            await asyncio.sleep(0.05)
-        first.begin()
-        await first.answers()
-        await assert_all_whole(stage, tab, await asked)
-    assert {"mid text: answer not saved", "answer saved: answer saved, end not", "queued: queued"} <= set(
-        figures.landed
-    )
+    tally = Tally("web killed")
+    async with workshop() as tools, web_processes(tmp_path, 1, **ENVIRONMENT) as (web,):
+        stage = await in_database(make_stage, upstream, tools)
+        await until_all_landed(tally, 1, lambda _: kill_web(stage, test_database_url(), tally, web))
+    tally.assert_clean(POINTS, 1)
 
 
-def left_behind(stage: Stage, *, owner: uuid.UUID, epoch: int = 1, answer: str = "") -> Turn:
-    """A turn in progress; with `answer` its last response is saved, and only its end is missing."""
+def left_behind(stage: Stage, *, owner: uuid.UUID, epoch: int = 1) -> Turn:
+    """A turn in progress."""
     conversation = factories.conversation(stage.person, stage.assistant)
-    turn = factories.turn(conversation, text="left? (behind)", status="in_progress", owner=owner, epoch=epoch)
-    if answer:
-        response = Response.objects.create(
-            turn=turn, step=0, attempt=0, epoch=epoch, model_name="m", status="completed", idempotency_key="k"
-        )
-        payload = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": answer}]}
-        append_items(turn, response.id, [payload], passages=())
-    return turn
+    return factories.turn(conversation, text="left? (behind)", status="in_progress", owner=owner, epoch=epoch)
 
 
 async def ended(turn: Turn) -> Turn:
@@ -63,17 +50,6 @@ async def ended(turn: Turn) -> Turn:
 
 def answers_of(turn: Turn) -> list[str]:
     return list(Item.objects.filter(turn=turn, role="assistant").values_list("text", flat=True))
-
-
-async def test_an_answer_that_was_saved_is_not_asked_for_again(
-    transactional_db: None, upstream: ResponsesServer
-) -> None:
-    stage = await in_database(make_stage, upstream)
-    turn = await in_database(left_behind, stage, owner=uuid.uuid4(), answer="Said.")
-    async with running_turns():
-        assert (await ended(turn)).status == "completed"
-    assert await in_database(answers_of, turn) == ["Said."]
-    assert upstream.requests == []
 
 
 async def test_a_turn_that_its_living_owner_does_not_run_is_taken_again(

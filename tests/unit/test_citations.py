@@ -81,3 +81,20 @@ def test_a_span_is_never_empty_and_always_inside(claim: str, source: str) -> Non
     start, end, support = best_span(claim, source)
     assert 0 <= start < end <= len(source)
     assert 0 <= support <= 1
+
+
+def test_what_goes_on_within_code_is_code_and_behind_it_is_not() -> None:
+    before = "Closed [1]:\n\n```python\nx = rows"
+    found = verify("[7]\n```\n\nSee [1][7] and [8].", [passage(1)], before=before)
+    assert found.text == "[7]\n```\n\nSee [1] and."
+    (citation,) = found.citations
+    assert found.text[citation.position :].startswith("[1]")
+
+
+def test_a_marker_that_was_broken_in_two_is_left_as_it_is() -> None:
+    assert verify("] and [7].", [passage(1)], before="Closed [1") == verify("] and.", [passage(1)])
+
+
+@given(st.text(alphabet="a [1]7`\n", max_size=30))
+def test_a_beginning_without_code_changes_nothing(text: str) -> None:
+    assert verify(text, [passage(1)], before="So.\n\n").text == verify(text, [passage(1)]).text

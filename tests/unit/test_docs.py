@@ -22,7 +22,7 @@ _PATH = re.compile(
 _SETTING = re.compile(r"`([A-Z][A-Z0-9]+_[A-Z0-9_]+)(?:=[^`]*)?`")
 
 # names in code style that are no settings of Parley
-NOT_SETTINGS = {"CELERY_BROKER_TRANSPORT_OPTIONS", "FORWARDED_ALLOW_IPS", "OLLAMA_CONTEXT_LENGTH"}
+NOT_SETTINGS = {"API_KEY", "CELERY_BROKER_TRANSPORT_OPTIONS", "FORWARDED_ALLOW_IPS", "OLLAMA_CONTEXT_LENGTH"}
 
 
 def _name(page: Path) -> str:

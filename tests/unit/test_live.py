@@ -18,6 +18,8 @@ EVENTS = st.one_of(
     st.builds(events.TextReplaced, st.text()),
     st.builds(events.StateChanged, st.just("in_progress"), st.text()),
     st.builds(events.PassagesFound, st.just(({"number": 1, "name": "a"},))),
+    st.builds(events.CallStarted, st.sampled_from("abc"), st.sampled_from(["clock", "search"])),
+    st.builds(events.CallFinished, st.sampled_from("abc"), st.just("clock"), st.just("succeeded")),
     st.builds(events.Ended, st.just("completed")),
 )
 
@@ -36,13 +38,23 @@ def test_a_snapshot_brings_a_newcomer_to_the_same_state(happened: list[events.Tu
     assert numbers == list(range(1, len(happened) + 1))
     for event in first.snapshot():
         second.apply(event, number=first.number)
-    assert (second.text, second.state, second.passages, second.ended, second.number) == (
+    assert (second.text, second.state, second.calls, second.passages, second.ended, second.number) == (
         first.text,
         first.state,
+        first.calls,
         first.passages,
         first.ended,
         first.number,
     )
+
+
+def test_while_tools_run_the_state_names_them() -> None:
+    live = LiveTurn(uuid.uuid4(), 1)
+    live.apply(events.CallStarted("1", "clock"))
+    live.apply(events.CallStarted("2", "search"))
+    assert live.state.label == "Running clock, search…"
+    live.apply(events.CallFinished("1", "clock", "succeeded"))
+    assert live.state.label == "Running search…"
 
 
 @pytest.mark.parametrize("attempt", range(8))

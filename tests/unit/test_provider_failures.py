@@ -178,7 +178,7 @@ def test_keys_stand_in_no_error() -> None:
 
 def test_foreign_words_are_cleaned_before_they_are_kept() -> None:
     failure = answered(400, error("odd\x00", "a\x00b\n\x1b[31mc " + "x" * 1000))
-    assert "\x00" not in failure.upstream_message + failure.upstream_code + failure.message
+    assert "\x00" not in failure.upstream_message + failure.fault.code + failure.message
     assert failure.upstream_message.startswith("a b [31mc")
     assert len(failure.upstream_message) == 500
     assert clean_reason("half \ud83d") == "half"

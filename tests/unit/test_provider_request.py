@@ -90,9 +90,10 @@ def test_a_server_that_can_nothing_gets_text() -> None:
 def test_each_capability_alone_takes_away_and_never_adds(name: str) -> None:
     request = {
         **FULL,
-        "parameters": {**FULL["parameters"], "background": True, "conversation": "c", "previous_response_id": "r"},
+        "parameters": {**FULL["parameters"], "conversation": "c", "previous_response_id": "r"},
     }
-    full, without = body(OPENAI, **request), body(OPENAI.learned(name, False), **request)
+    everything = OPENAI.learned("resume", True)
+    full, without = body(everything, **request), body(everything.learned(name, False), **request)
     assert set(without) <= set(full)
     if name not in ("idempotency_key", "input_image", "input_file"):
         assert without != full

@@ -16,7 +16,7 @@ from django.test import RequestFactory
 from django.utils.safestring import mark_safe
 
 from chat.rendering.markdown import render_plain
-from chat.rendering.shapes import CitationView, ConversationEntry, TurnView
+from chat.rendering.shapes import CitationView, ConversationEntry, Switch, TurnView
 from retrieval.selectors import DocumentView
 
 ROOT = Path(__file__).parent.parent.parent
@@ -38,14 +38,14 @@ def turn_view(**changes: Any) -> TurnView:
         "answer_text": "Answer",
         "reasoning_html": mark_safe(""),
         "citations": (),
+        "failure_message": "",
         "error_message": "",
-        "error_retryable": False,
+        "can_continue": False,
+        "can_retry": False,
         "model_label": "m",
         "is_live": False,
-        "sibling_index": 1,
-        "sibling_count": 1,
-        "previous_sibling": None,
-        "next_sibling": None,
+        "messages": Switch(),
+        "answers": Switch(),
         "created_at": datetime(2026, 1, 1, tzinfo=UTC),
         "seconds": 1.25,
         "input_tokens": 5,
@@ -168,7 +168,7 @@ class TestTurn:
         assert "Waiting for its turn" in html
 
     def test_a_failure_says_what_happened_and_offers_what_helps(self) -> None:
-        html = turn_html(status="failed", error_message="The model server is away.", error_retryable=True)
+        html = turn_html(status="failed", error_message="The model server is away.", can_retry=True)
         assert "The model server is away." in html
         assert "Try again" in html
         assert "Try again" not in turn_html(status="failed", error_message="The key is refused.")

@@ -6,17 +6,18 @@ import json
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
 
 from tests.upstream.answers import computed_answer
-from tests.upstream.checks import refusal_of
 from tests.upstream.embeddings import embeddings_document
 from tests.upstream.generation import new_response, steps
 from tests.upstream.journal import Entry, Journal
 from tests.upstream.script import Body, Script, Scripts
 from tests.upstream.sending import Record, break_off, follow, produce, send_recording, send_script
+from tests.upstream.servers import OPENAI, Refusal, ServerKind
 
 WRONG_KEY = "sk-wrong"
 """This key is refused even where any other is taken."""
@@ -30,6 +31,7 @@ class Upstream:
 
     def __init__(self, *, api_key: str = "", dimensions: int = 256, models: tuple[str, ...] = ("scripted",)) -> None:
         self.scripts = Scripts()
+        self.kind: ServerKind = OPENAI
         self.journal = Journal()
         self._api_key = api_key
         self._dimensions = dimensions
@@ -38,8 +40,13 @@ class Upstream:
 
     def reset(self) -> None:
         self.scripts.clear()
+        self.kind = OPENAI
         self.journal.clear()
         self._records.clear()
+
+    def response(self, response_id: str) -> Body:
+        """A kept response as it stands."""
+        return self._records[response_id].response
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=64 * 1024 * 1024)
@@ -48,6 +55,7 @@ class Upstream:
                 web.post("/v1/responses", self._journaled(self._create)),
                 web.get("/v1/responses/{id}", self._journaled(self._retrieve)),
                 web.post("/v1/responses/{id}/cancel", self._journaled(self._cancel)),
+                web.post("/v1/responses/input_tokens", self._journaled(self._count)),
                 web.post("/v1/embeddings", self._journaled(self._embed)),
                 web.get("/v1/models", self._journaled(self._list_models)),
                 web.get("/_log", self._get_log),
@@ -65,6 +73,7 @@ class Upstream:
             entry = self.journal.open(
                 method=request.method, path=request.path, query=request.query, headers=request.headers, body=body
             )
+            entry.raw = await request.read()
             entry.peer = str(request.transport.get_extra_info("peername")) if request.transport else ""
             try:
                 if not isinstance(body, dict):
@@ -89,19 +98,26 @@ class Upstream:
         return given == WRONG_KEY
 
     async def _create(self, request: web.Request, entry: Entry, body: Body) -> web.StreamResponse:
-        script = self.scripts.take("responses", body, request.headers.get("x-script", ""))
+        kind, heard = self.kind, self.kind.heard(body)
+        script = self.scripts.take("responses", heard, request.headers.get("x-script", ""))
         if script is not None and (early := await _early(request, script)) is not None:
             return early
         if script is not None and script.recording:
             return await send_recording(request, script, entry)
-        if refusal := refusal_of(body, frozenset(self._records)):
-            return web.json_response(refusal, status=400)
+        if refusal := kind.refusal(body, frozenset(self._records)):
+            return _refused(refusal)
+        body = heard
         script = script or computed_answer(body)
-        record = Record(new_response(body))
-        self._keep(record)
+        if kind.done_marker:
+            script = replace(script, done_marker=True)
+        record = Record(new_response(body), kind.frame)
+        if kind.keeps:
+            self._keep(record)
         if body.get("background"):
             record.task = asyncio.create_task(produce(script, record, entry, body))
-            return await follow(request, record, -1) if body.get("stream") else web.json_response(record.response)
+            return (
+                await follow(request, record, -1, script) if body.get("stream") else web.json_response(record.response)
+            )
         if body.get("stream"):
             return await send_script(request, script, record, entry, body)
         await asyncio.sleep(script.first_delay)
@@ -115,12 +131,18 @@ class Upstream:
             self._records.popitem(last=False)
 
     async def _retrieve(self, request: web.Request, entry: Entry, body: Body) -> web.StreamResponse:
+        script = self.scripts.take("retrieve", body)
+        if script is not None and (early := await _early(request, script)) is not None:
+            return early
+        if self.kind.missing is not None:
+            return _refused(self.kind.missing)
         record = self._records.get(request.match_info["id"])
         streams = request.query.get("stream") == "true"
         if record is None or (streams and record.task is None):
             return _refuse(404, f"Response with id '{request.match_info['id']}' not found.")
         if streams:
-            return await follow(request, record, int(request.query.get("starting_after", "-1")))
+            place = -1 if script is not None and script.from_start else int(request.query.get("starting_after", "-1"))
+            return await follow(request, record, place, script)
         return web.json_response(record.response)
 
     async def _cancel(self, request: web.Request, entry: Entry, body: Body) -> web.StreamResponse:
@@ -133,6 +155,11 @@ class Upstream:
             record.response["status"] = "cancelled"
             record.task.cancel()
         return web.json_response(record.response)
+
+    async def _count(self, request: web.Request, entry: Entry, body: Body) -> web.StreamResponse:
+        if not self.kind.counts_tokens:
+            return _refused(self.kind.missing or Refusal(404, "not found"))
+        return web.json_response({"object": "response.input_tokens", "input_tokens": len(json.dumps(body)) // 4})
 
     async def _embed(self, request: web.Request, entry: Entry, body: Body) -> web.StreamResponse:
         script = self.scripts.take("embeddings", body)
@@ -182,6 +209,12 @@ async def _json_body(request: web.Request) -> Any:
         return await request.json()
     except ValueError:
         return None
+
+
+def _refused(refusal: Refusal) -> web.Response:
+    if isinstance(refusal.body, str):
+        return web.Response(text=refusal.body, status=refusal.status)
+    return web.json_response(refusal.body, status=refusal.status)
 
 
 def _refuse(status: int, message: str, *, code: str | None = None) -> web.Response:

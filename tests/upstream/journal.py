@@ -23,9 +23,11 @@ class Entry:
     peer: str = ""
     deltas: int = 0
     status: int = 200
+    raw: bytes = field(default=b"", repr=False)
+    """The body as it came, byte for byte; the log that programs read has it parsed only."""
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "raw"}
 
 
 class Journal:

@@ -27,7 +27,9 @@ class Script:
 
     `deltas` gives the pieces of the text exactly; else `text` is cut after every `words` words. `fault` strikes after
     `after` deltas (-1: before any event), or with `at_headers` before the headers; `error` is what it says. `status`
-    other than 200 answers with `body` at once. `recording` sends a file as it is, in pieces of `chunk` bytes.
+    other than 200 answers with `body` at once. `endpoint` is responses, embeddings, or retrieve for following a
+    response again, which `from_start` makes begin with its first event whatever was asked for. `recording` sends a file
+    as it is, in pieces of `chunk` bytes.
     """
 
     text: str | None = None
@@ -56,6 +58,7 @@ class Script:
     chunk_delay: float = 0.0
     done_marker: bool = False
     endpoint: str = "responses"
+    from_start: bool = False
     when_text: str = ""
     when_model: str = ""
     always: bool = False

@@ -1,9 +1,8 @@
 """Sends a scripted stream over HTTP: numbers the events, keeps the pace, and breaks what the script says."""
 
 import asyncio
-import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,9 @@ _HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control":
 class Record:
     """A response as it is generated: its events so far, for those who follow it."""
 
-    def __init__(self, response: Event) -> None:
+    def __init__(self, response: Event, frame: Callable[[Mapping[str, Any]], bytes]) -> None:
         self.response = response
+        self.frame = frame
         self.events: list[Event] = []
         self.ended = False
         self.task: asyncio.Task[None] | None = None
@@ -47,12 +47,6 @@ class Record:
             self._more.notify_all()
 
 
-def frame(event: Mapping[str, Any]) -> bytes:
-    text = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
-    name = event.get("type")
-    return (f"event: {name}\ndata: {text}\n\n" if name else f"data: {text}\n\n").encode()
-
-
 async def open_stream(request: web.Request, headers: Mapping[str, str]) -> web.StreamResponse:
     response = web.StreamResponse(headers={**_HEADERS, **headers})
     await response.prepare(request)
@@ -74,7 +68,7 @@ async def send_script(
             await pace.wait()
         if pace.faulty and step.event["type"] in ("response.completed", "response.incomplete"):
             return await _fail(request, response, script, record)
-        await response.write(frame(await record.add(step.event)))
+        await response.write(record.frame(await record.add(step.event)))
         entry.first_byte = entry.first_byte or time.monotonic()
     if script.done_marker:
         await response.write(b"data: [DONE]\n\n")
@@ -117,7 +111,7 @@ async def _fail(
         "failed": [{"type": "response.failed", "response": failed}],
     }
     for event in events[script.fault]:
-        await response.write(frame(await record.add(event)))
+        await response.write(record.frame(await record.add(event)))
     return response
 
 
@@ -154,13 +148,21 @@ async def produce(script: Script, record: Record, entry: Entry, body: Body) -> N
         await record.end()
 
 
-async def follow(request: web.Request, record: Record, after: int) -> web.StreamResponse:
-    """Sends the events with a number above `after`, and those to come."""
+async def follow(request: web.Request, record: Record, after: int, script: Script | None = None) -> web.StreamResponse:
+    """Sends the events with a number above `after`, and those to come; breaks off after the script's deltas."""
     response = await open_stream(request, {})
     position = after + 1
+    deltas = 0
     while True:
         while position < len(record.events):
-            await response.write(frame(record.events[position]))
+            event = record.events[position]
+            is_delta = str(event["type"]).endswith(".delta")
+            if script is not None and script.fault and deltas >= script.after and (is_delta or script.after < 0):
+                if script.fault in ("drop", "hang"):
+                    await break_off(request, script)
+                return response
+            await response.write(record.frame(event))
+            deltas += is_delta
             position += 1
         if record.ended:
             return response
