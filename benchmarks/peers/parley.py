@@ -56,6 +56,10 @@ class Session:
             if received.type is not aiohttp.WSMsgType.TEXT:
                 break
             frame = orjson.loads(received.data)
+            if isinstance(frame, list):
+                # one conversation has one running turn: whom the handle stands for is known
+                seen(_length(_grown(blocks, *frame)))
+                continue
             if frame["type"] == "turn.final":
                 self._parent = frame["turn"]
                 if frame["status"] != "completed":
@@ -64,12 +68,23 @@ class Session:
             if frame["type"] == "error":
                 raise RuntimeError(f"{frame['code']}: {frame['message']}")
             if _patched(blocks, frame):
-                # a driver counts the white space at the answer's beginning, which a page does not show
-                seen(1 + len(html.unescape(_TAG.sub("", "".join(blocks))).rstrip("\n")))
+                seen(_length(blocks))
         raise ConnectionError("the socket was closed")
 
     async def close(self) -> None:
         await self._socket.close()
+
+
+def _length(blocks: list[str]) -> int:
+    # a driver counts the white space at the answer's beginning, which a page does not show
+    return 1 + len(html.unescape(_TAG.sub("", "".join(blocks))).rstrip("\n"))
+
+
+def _grown(blocks: list[str], _handle: int, _number: int, end: int, more: str) -> list[str]:
+    """The blocks with more text in the last one (docs/websocket.md, `turn.text`)."""
+    at = len(blocks[-1]) - end
+    blocks[-1] = blocks[-1][:at] + more + blocks[-1][at:]
+    return blocks
 
 
 def _patched(blocks: list[str], frame: dict[str, Any]) -> bool:

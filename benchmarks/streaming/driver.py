@@ -159,7 +159,9 @@ def own_cpu() -> float:
 
 
 def say(line: str) -> None:
-    print(line, flush=True)
+    # unbuffered output (PYTHONUNBUFFERED) is written once only, and a pipe may take 64 KiB of it
+    with open(sys.stdout.fileno(), "w", encoding="utf-8", closefd=False) as whole:
+        whole.write(f"{line}\n")
 
 
 def main() -> None:

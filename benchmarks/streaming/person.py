@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from benchmarks.streaming.page import Shown, final_letters
+from benchmarks.streaming.page import Shown, final_letters, named
 from benchmarks.streaming.wire import WebSocket, connect
 
 
@@ -58,6 +58,7 @@ class Tab:
         self._arrived: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._failure: Exception | None = None
         self._turn = ""
+        self._handles: dict[int, str] = {}
 
     async def open(self, plan: Plan, session: str) -> None:
         headers = {
@@ -93,8 +94,10 @@ class Tab:
             raise ConnectionError(self.socket.closed.result())
 
     def _take(self, now: float, payload: bytes) -> None:
-        frame = orjson.loads(payload)
+        frame = named(orjson.loads(payload), self._handles)
         kind = frame["type"]
+        if kind == "turn.snapshot":
+            self._handles[frame["handle"]] = frame["turn"]
         if (arrived := self._arrived.pop(kind, None)) is not None:
             arrived.set_result(frame)
         if kind == "turn.created":
@@ -106,7 +109,7 @@ class Tab:
             self._show(now, kind, frame)
 
     def _show(self, now: float, kind: str, frame: dict[str, Any]) -> None:
-        if kind in {"turn.blocks", "turn.snapshot"}:
+        if kind in {"turn.text", "turn.blocks", "turn.snapshot"}:
             try:
                 self._shown.take(frame)
             except ValueError as error:
