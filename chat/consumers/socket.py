@@ -164,8 +164,7 @@ class ChatConsumer(Connection):
         await hints.send(hints.conversation_group(conversation), hints.of_turn(conversation, turn, 0, what))
 
     async def _hint_feed(self, conversation: uuid.UUID) -> None:
-        hint = {"type": "conversation.hint", "conversation": str(conversation)}
-        await hints.send(hints.feed_group(self.user.pk), hint)
+        await hints.send(hints.feed_group(self.user.pk), hints.of_conversation(conversation))
 
     # Topics ---------------------------------------------------------------------------------------------------
 

@@ -13,9 +13,6 @@ from redis.exceptions import RedisError
 
 logger = logging.getLogger(__name__)
 
-# Seconds after which a worker gives a hint up: its work must not wait for a Redis that is away.
-PATIENCE = 2.0
-
 RUNNERS = "runners"
 
 
@@ -35,7 +32,10 @@ def _layer() -> BaseChannelLayer:
 
 
 async def send(group: str, message: dict[str, Any]) -> None:
-    """Send a hint; where the layer is away it is lost, which watchers notice by their own means."""
+    """Send a hint; where the layer is away it is lost, which watchers notice by their own means.
+
+    Waits for a layer that hangs no longer than that does itself (`chat.realtime.layer`).
+    """
     try:
         await _layer().group_send(group, message)
     except (RedisError, OSError) as error:
@@ -52,6 +52,12 @@ def send_soon(group: str, message: dict[str, Any]) -> None:
     task.add_done_callback(_sending.discard)
 
 
+def send_after_commit(group: str, message: dict[str, Any]) -> None:
+    """Send a hint from synchronous code once the present transaction is through."""
+    # A caller without an event loop gets one for the call, and channels_redis closes its connection with it.
+    transaction.on_commit(lambda: async_to_sync(send)(group, message), robust=True)
+
+
 def of_conversation(conversation: uuid.UUID) -> dict[str, Any]:
     """The hint, to a person's feed, that the conversation's entry in their list changed."""
     return {"type": "conversation.hint", "conversation": str(conversation)}
@@ -59,17 +65,7 @@ def of_conversation(conversation: uuid.UUID) -> dict[str, Any]:
 
 def conversation_changed(conversation: uuid.UUID, user: uuid.UUID) -> None:
     """Send that hint from synchronous code once the present transaction is through."""
-    # A caller without an event loop gets one for the call, and channels_redis closes its connection with it.
-    hint = of_conversation(conversation)
-    transaction.on_commit(lambda: async_to_sync(_send_in_time)(feed_group(user), hint), robust=True)
-
-
-async def _send_in_time(group: str, message: dict[str, Any]) -> None:
-    try:
-        async with asyncio.timeout(PATIENCE):
-            await send(group, message)
-    except TimeoutError:
-        logger.warning("A hint was not sent: the layer did not answer in time")
+    send_after_commit(feed_group(user), of_conversation(conversation))
 
 
 def of_turn(conversation: uuid.UUID, turn: uuid.UUID, epoch: int, what: str) -> dict[str, Any]:

@@ -4,25 +4,15 @@ What is not told here (rows changed in bulk, a grant to everyone or to a group t
 within five seconds.
 """
 
-import asyncio
-import logging
 import uuid
 from collections.abc import Iterable
-from functools import partial
 from typing import Any
 
-from asgiref.sync import async_to_sync
 from django.contrib.auth import SESSION_KEY
-from django.db import transaction
 from django.db.models.signals import m2m_changed, post_delete, post_save
 from django.utils import timezone
 
 from chat.realtime import hints
-
-logger = logging.getLogger(__name__)
-
-# Seconds after which telling is given up: signing out must not wait for a Redis that is away.
-PATIENCE = 2.0
 
 
 def connect() -> None:
@@ -36,15 +26,7 @@ def connect() -> None:
 
 def _tell(people: Iterable[uuid.UUID | str]) -> None:
     for person in people:
-        transaction.on_commit(partial(async_to_sync(_send), person), robust=True)
-
-
-async def _send(person: uuid.UUID | str) -> None:
-    try:
-        async with asyncio.timeout(PATIENCE):
-            await hints.send(hints.feed_group(person), {"type": "rights.hint"})
-    except TimeoutError:
-        logger.warning("Sockets were not told to look at their rights")
+        hints.send_after_commit(hints.feed_group(person), {"type": "rights.hint"})
 
 
 def _session_deleted(instance: Any, **_more: Any) -> None:

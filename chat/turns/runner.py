@@ -154,8 +154,7 @@ class Runner:
         finally:
             _tell(claimed, "ended")
             # the entry in the person's list says that it runs from its creation on
-            feed = {"type": "conversation.hint", "conversation": str(claimed.conversation)}
-            hints.send_soon(hints.feed_group(claimed.user), feed)
+            hints.send_soon(hints.feed_group(claimed.user), hints.of_conversation(claimed.conversation))
 
     async def _outcome(self, claimed: Claimed, live: LiveTurn) -> recorder.Outcome | None:
         """Run the engine to its outcome; None where the turn is left to another process."""
