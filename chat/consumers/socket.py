@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Coroutine
 from functools import wraps
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Concatenate, Final, Literal, ParamSpec
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
@@ -41,21 +41,21 @@ MAX_TOPICS = 50
 # What PostgreSQL's absence looks like.
 DATABASE_AWAY = (OperationalError, InterfaceError)
 
-_Told = TypeVar("_Told")
-_Hint = Callable[["ChatConsumer", _Told], Coroutine[Any, Any, None]]
+P = ParamSpec("P")
+_Following = Callable[Concatenate["ChatConsumer", P], Coroutine[Any, Any, None]]
 
 
-def _may_be_lost(hear: _Hint[_Told]) -> _Hint[_Told]:
-    """A hint that cannot be followed now is as one that was lost: `_recheck` repairs it, and the socket stays."""
+def _may_be_lost(follow: _Following[P]) -> _Following[P]:
+    """News that cannot be read now is as news that was lost: the next `_check` repairs it, and the socket stays."""
 
-    @wraps(hear)
-    async def heard(consumer: "ChatConsumer", told: _Told) -> None:
+    @wraps(follow)
+    async def followed(consumer: "ChatConsumer", /, *args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            await hear(consumer, told)
+            await follow(consumer, *args, **kwargs)
         except DATABASE_AWAY as error:
-            logger.warning("A hint was not followed: %s", error)
+            logger.warning("A socket is not told of news yet: %s", error)
 
-    return heard
+    return followed
 
 
 class ChatConsumer(Connection):
@@ -219,7 +219,6 @@ class ChatConsumer(Connection):
         if "feed" in self._topics:
             self._spawn(self._send_entry(uuid.UUID(message["conversation"])))
 
-    @_may_be_lost
     async def rights_hint(self, _message: dict[str, Any]) -> None:
         await self._check()
 
@@ -233,11 +232,9 @@ class ChatConsumer(Connection):
         if status != LOST:  # else whoever takes it over tells us
             self._spawn(self._send_final(watch, turn))
 
+    @_may_be_lost
     async def _send_final(self, watch: ConversationWatch, turn: uuid.UUID) -> None:
-        try:
-            await watch.send_final(turn)
-        except DATABASE_AWAY as error:
-            logger.warning("The end of turn %s is not sent yet: %s", turn, error)
+        await watch.send_final(turn)
 
     def _catch_up(self, turn: uuid.UUID) -> str | None:
         snapshots = (watch.snapshot(turn) for watch in self._watches.values())
@@ -255,11 +252,9 @@ class ChatConsumer(Connection):
         while True:
             await asyncio.sleep(self.timing.recheck)
             self._end_if_stuck()
-            try:
-                await self._check()
-            except DATABASE_AWAY as error:
-                logger.warning("A socket could not be looked at: %s", error)
+            await self._check()
 
+    @_may_be_lost
     async def _check(self) -> None:
         refused = await in_database(_refused, self._session_key, self.user, list(self._topics.values()))
         if refused is None:

@@ -29,12 +29,8 @@ def turn_views(turns: Sequence[ShownTurn]) -> list[TurnView]:
     return [_view(whole[turn.id], *alternatives[turn.id]) for turn in turns]
 
 
-def turn_html(turn_id: uuid.UUID) -> str:
-    """Return the whole turn as HTML, as a reload would show it."""
-    return html_of(shown_turns([turn_id])[0])
-
-
 def html_of(turn: ShownTurn) -> str:
+    """Return the whole turn as HTML, as a reload would show it."""
     return render_to_string("chat/_partials/turn.html", {"turn": turn_views([turn])[0]})
 
 

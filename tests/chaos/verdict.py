@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from django.conf import settings
 
 from chat.models import Citation, Item, Response, Turn
-from chat.rendering.turns import turn_html
+from chat.rendering.turns import html_of
+from chat.selectors.shown import shown_turns
 from core.bridge import in_database
 from tests.chaos.browser import Browser
 from tests.chaos.stage import Asked, Stage
@@ -70,7 +71,7 @@ async def _shown_wrongly(stage: Stage, asked: Asked, port: int, known: set[Brows
             pages.append((await tab.final(asked.turn, SHOWN_WITHIN))["html"])
         except TimeoutError:
             found.append(("differing", f"a tab still shows {asked.turn} as running"))
-    shown = await in_database(turn_html, uuid.UUID(asked.turn))
+    shown = await in_database(_html_of, uuid.UUID(asked.turn))
     text = await in_database(_text_of, asked.turn)
     for page in pages:
         if page.strip() != shown.strip():
@@ -78,6 +79,10 @@ async def _shown_wrongly(stage: Stage, asked: Asked, port: int, known: set[Brows
         elif text.encode() != _markdown_of(page).encode():
             found.append(("differing", f"text shown and stored {_difference(_markdown_of(page), text)}"))
     return found
+
+
+def _html_of(turn: uuid.UUID) -> str:
+    return html_of(shown_turns([turn])[0])
 
 
 def _text_of(turn: str) -> str:

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from chat.models import Conversation, Response, Turn
 from chat.rendering.shapes import TurnView
-from chat.rendering.turns import turn_html, turn_views
+from chat.rendering.turns import html_of, turn_views
 from chat.selectors.shown import shown_turns
 from core.models import User
 from tests import factories
@@ -54,7 +54,7 @@ class TestEndings:
         self, conversation: Conversation
     ) -> None:
         turn = failed(conversation, "upstream_unavailable", retryable=True)
-        html = turn_html(turn.id)
+        html = html_of(*shown_turns([turn.id]))
         assert html.index("Call us: &lt;555&gt;.") < html.index("The reason.")
         view = view_of(turn)
         assert (view.can_continue, view.can_retry) == (False, True)
@@ -70,7 +70,7 @@ class TestEndings:
     def test_another_try_is_offered_where_it_promises_something(self, conversation: Conversation) -> None:
         turn = failed(conversation, "key_refused")
         assert not view_of(turn).can_retry
-        html = turn_html(turn.id)
+        html = html_of(*shown_turns([turn.id]))
         assert "Try again" not in html
         assert "Answer again" in html
 
