@@ -15,8 +15,10 @@ from chat.models import (
     Citation,
     Conversation,
     Fact,
+    FactReading,
     FallbackModel,
     Item,
+    MemoryOff,
     Response,
     SentRequest,
     Summary,
@@ -147,6 +149,15 @@ def summary_failure() -> SummaryFailure:
 def fact() -> Fact:
     of = conversation()
     return Fact.objects.create(user=of.user, assistant=of.assistant, text="Likes tea.")
+
+
+def fact_reading() -> FactReading:
+    return FactReading.objects.create(item=item())
+
+
+def memory_off() -> MemoryOff:
+    of = conversation()
+    return MemoryOff.objects.create(user=of.user, assistant=of.assistant)
 
 
 def tool_call(**values: Any) -> ToolCall:

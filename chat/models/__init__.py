@@ -3,7 +3,7 @@
 from chat.models.assistants import Assistant, AssistantVersion, FallbackModel
 from chat.models.conversations import Conversation
 from chat.models.items import Attachment, Citation, Item
-from chat.models.memory import Fact, Summary, SummaryFailure
+from chat.models.memory import Fact, FactReading, MemoryOff, Summary, SummaryFailure
 from chat.models.turns import Response, SentRequest, Turn
 
 __all__ = [
@@ -13,8 +13,10 @@ __all__ = [
     "Citation",
     "Conversation",
     "Fact",
+    "FactReading",
     "FallbackModel",
     "Item",
+    "MemoryOff",
     "Response",
     "SentRequest",
     "Summary",

@@ -1,10 +1,11 @@
 """What is kept of longer talk: summaries of branches and facts about people."""
 
 import uuid
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from pgvector.django import HalfVectorField
 
 from chat.models.assistants import Assistant
@@ -60,7 +61,12 @@ class SummaryFailure(models.Model):
 
 
 class Fact(models.Model):
-    """Something a person said that is worth keeping, with the message it came from. Deleting deletes."""
+    """Something a person said that is worth keeping, with the message it came from. Deleting deletes.
+
+    One with a conversation holds in that conversation, one without in all that the person has with the assistant. A
+    newer one that says otherwise takes its place (`superseded_by`); what it has replaced goes when it goes. `embedding`
+    is of unit length and that of `text`; empty while a worker has not made it, or not with the present model.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="facts")
@@ -73,15 +79,32 @@ class Fact(models.Model):
         related_name="facts",
         help_text="Empty: holds in every conversation with this assistant.",
     )
-    item = models.ForeignKey(Item, null=True, blank=True, on_delete=models.SET_NULL, related_name="facts")
+    item = models.ForeignKey(
+        Item,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="facts",
+        help_text="The message it came from.",
+    )
     text = models.CharField(max_length=1000)
     embedding_model = models.ForeignKey(
         EndpointModel, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
     embedding = HalfVectorField(null=True, blank=True)
-    superseded_by = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    # the older ones go with the one that replaced them, or deleting it would bring them back
+    superseded_by = models.ForeignKey("self", null=True, blank=True, on_delete=models.CASCADE, related_name="replaced")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
+    edited_at = models.DateTimeField(null=True, blank=True, help_text="When the person put it into other words.")
+    used_at = models.DateTimeField(null=True, blank=True, help_text="When a request last carried it.")
+
+    if TYPE_CHECKING:
+        user_id: uuid.UUID
+        assistant_id: uuid.UUID
+        conversation_id: uuid.UUID | None
+        item_id: uuid.UUID | None
+        superseded_by_id: uuid.UUID | None
 
     class Meta:
         ordering = ["-created_at"]
@@ -92,8 +115,42 @@ class Fact(models.Model):
                 condition=Q(embedding=None, embedding_model=None)
                 | Q(embedding__isnull=False, embedding_model__isnull=False),
             ),
+            models.CheckConstraint(
+                name="fact_superseded_by_another", condition=Q(superseded_by=None) | ~Q(superseded_by=F("id"))
+            ),
         ]
         indexes = [models.Index(fields=["user", "assistant", "-created_at"], name="fact_scope")]
 
     def __str__(self) -> str:
         return self.text
+
+
+class FactReading(models.Model):
+    """That a message was read for facts: it is never read again, so that what a person deletes does not come back.
+
+    `code` says why nothing could be learnt from it; empty where it was read.
+    """
+
+    item = models.OneToOneField(Item, primary_key=True, on_delete=models.CASCADE, related_name="fact_reading")
+    code = models.CharField(max_length=50, blank=True, default="")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"reading of {self.pk}"
+
+
+class MemoryOff(models.Model):
+    """A person wants no memory with an assistant: while the row is there, no fact is read or written."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memories_off")
+    assistant = models.ForeignKey(Assistant, on_delete=models.CASCADE, related_name="memories_off")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = "memory switched off"
+        verbose_name_plural = "memories switched off"
+        constraints = [models.UniqueConstraint(fields=["user", "assistant"], name="memory_off_once")]
+
+    def __str__(self) -> str:
+        return f"no memory of {self.user_id} with {self.assistant_id}"

@@ -32,6 +32,7 @@ from tests.sound_rows import (
     grant,
     item,
     link,
+    memory_off,
     model,
     published,
     response,
@@ -209,6 +210,8 @@ CASES: dict[str, list[Case]] = {
         (fact, lambda row: change(row, embedding=[0.5])),
         (fact, lambda row: change(row, embedding_model=factories.embedding_model())),
     ],
+    "fact_superseded_by_another": [(fact, lambda row: change(row, superseded_by=row))],
+    "memory_off_once": [(memory_off, lambda row: twin(row))],
     "tool_call_once": [(tool_call, lambda row: twin(row, idempotency_key="other"))],
     "tool_call_end": [
         (tool_call, lambda row: change(row, status="succeeded")),

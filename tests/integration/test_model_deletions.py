@@ -29,9 +29,11 @@ from tests.sound_rows import (
     citation,
     conversation,
     fact,
+    fact_reading,
     fallback,
     grant,
     link,
+    memory_off,
     model,
     published,
     response,
@@ -81,6 +83,24 @@ def test_a_conversation_goes_with_all_that_was_said_in_it() -> None:
     for gone in (Turn, Item, Citation, Attachment, Summary, SummaryFailure, Response, SentRequest):
         assert not gone._default_manager.exists(), gone
     assert Fact.objects.get().item is None
+
+
+def test_facts_of_one_conversation_go_with_it() -> None:
+    held = talk()
+    Fact.objects.create(user=held.user, assistant=held.assistant, conversation=held, text="Is on the train.")
+    held.delete()
+    assert Fact.objects.get().text == "Likes tea."
+
+
+def test_a_fact_goes_with_all_that_it_has_replaced() -> None:
+    """Else the older ones would be back."""
+    newest, other = fact(), fact()
+    for text in ("Lives in Rome.", "Lives in Oslo."):
+        older = Fact.objects.create(user=newest.user, assistant=newest.assistant, text=text)
+        Fact.objects.filter(superseded_by=newest).update(superseded_by=older)
+        Fact.objects.filter(pk=older.pk).update(superseded_by=newest)
+    newest.delete()
+    assert list(Fact.objects.all()) == [other]
 
 
 def test_a_person_goes_with_conversations_stores_and_files() -> None:
@@ -137,7 +157,7 @@ def test_names_of_things_are_readable() -> None:
     made = [
         link(), grant(), grant(factories.user()), work(), model(), fallback(), chunk(), sent(), citation(), fact(),
         summary(), summary_failure(), attachment(), response(), tool_call(), Milestone(name="first"), published(),
-        revision(),
+        revision(), fact_reading(), memory_off(),
     ]  # fmt: skip
     assert all(str(row) and "object (" not in str(row) for row in made)
     assert str(grant()).startswith("everyone")
