@@ -1,7 +1,6 @@
 """The ASGI entry point: pages over HTTP, the socket, and the turns of this process along its lifespan."""
 
 import gc
-import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -21,8 +20,6 @@ django.setup()
 
 from chat.routing import websocket_urlpatterns  # noqa: E402 - models can be imported only after setup
 from chat.turns import process  # noqa: E402
-
-logger = logging.getLogger(__name__)
 
 # Seconds; Python's own is ten times as long.
 SWITCH_INTERVAL = 0.0005
@@ -45,12 +42,8 @@ def _spare_the_collector() -> None:
 async def lifespan(_scope: dict[str, Any], receive: Receive, send: Send) -> None:
     """Start running turns before the first request and drain them after the last."""
     await receive()
-    try:
-        await process.start()
-    except Exception as error:
-        logger.exception("The web process could not start")
-        await send({"type": "lifespan.startup.failed", "message": str(error)})
-        return
+    # what it raises ends the process: every command of ours says `--lifespan on`
+    await process.start()
     _spare_the_collector()
     # a thread that comes back from the database waits for the interpreter no longer than that
     sys.setswitchinterval(SWITCH_INTERVAL)

@@ -14,6 +14,7 @@ import select
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -43,11 +44,11 @@ _kept = _Kept()
 def _run(call: Callable[[], T]) -> T:
     if _kept.since is not None and (time.monotonic() - _kept.since > KEPT_SECONDS or _has_spoken()):
         _give_back()
-    try:
+    with ExitStack() as failed:
+        # a call that raised may have left a transaction open
+        failed.callback(_give_back)
         result = call()
-    except BaseException:
-        _give_back()
-        raise
+        failed.pop_all()
     if _kept.since is None:
         _kept.since = time.monotonic()
     return result

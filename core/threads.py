@@ -59,9 +59,19 @@ class Threads:
 def _run(future: "Future[Any]", call: Callable[[], Any]) -> None:
     if not future.set_running_or_notify_cancel():
         return
-    try:
-        result = call()
-    except BaseException as error:  # noqa: BLE001 - handed on to whoever waits for it
-        future.set_exception(error)
-    else:
-        future.set_result(result)
+    with _Handed(future):
+        future.set_result(call())
+
+
+class _Handed:
+    """Hands whatever its block raises on to whoever waits for the future."""
+
+    def __init__(self, future: "Future[Any]") -> None:
+        self._future = future
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        if error is not None:
+            self._future.set_exception(error)
+        return True

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
@@ -43,7 +44,7 @@ class Timing:
     farewell: float = 5.0
 
 
-class Connection(AsyncWebsocketConsumer):
+class Connection(AsyncWebsocketConsumer, ABC):
     """The machinery of a socket. Ends by itself also where the other side neither reads nor closes."""
 
     def __init__(self, *, timing: Timing | None = None) -> None:
@@ -77,9 +78,9 @@ class Connection(AsyncWebsocketConsumer):
             event.cancel()
             left.cancel()
 
+    @abstractmethod
     def _catch_up(self, turn: UUID) -> str | None:
         """Return a snapshot of a turn of which this socket has lost frames, if it still watches it."""
-        raise NotImplementedError
 
     # Sending ------------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import partial
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
+from django.db import Error, InterfaceError, OperationalError
 
 from chat import events
 from chat.errors import InternalError, LostTurnError, TurnAbandonedError, TurnDeadlineError
@@ -66,7 +66,8 @@ class Runner:
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
         await in_database(self._heartbeat.start)
-        self._sweep = asyncio.create_task(self._look(), name="turn sweep")
+        self._awake.set()
+        self._begin_sweep()
 
     async def stop(self, *, drain: float = 20.0) -> None:
         """Take nothing new, give running turns `drain` seconds, then leave the rest to other processes."""
@@ -75,8 +76,7 @@ class Runner:
             await asyncio.wait(self._tasks.values(), timeout=drain)
         if self._sweep is not None:
             self._sweep.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._sweep
+            await asyncio.wait({self._sweep})
         for task in list(self._tasks.values()):
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
@@ -105,23 +105,30 @@ class Runner:
             self._stopping.add(turn)
             task.cancel()
 
+    def _begin_sweep(self) -> None:
+        self._sweep = asyncio.create_task(self._look(), name="turn sweep")
+        self._sweep.add_done_callback(self._sweep_ended)
+
+    def _sweep_ended(self, sweep: "asyncio.Task[None]") -> None:
+        """Nobody else looks for the turns of this process: a sweep that a fault of ours ended is begun again."""
+        if not sweep.cancelled() and (error := sweep.exception()) is not None:
+            logger.error("The look for turns failed", exc_info=error)
+            self._begin_sweep()
+
     async def _look(self) -> None:
         while True:
-            try:
-                if not self._draining:
-                    await self._claim()
-                for turn in await in_database(stopped, self.id) if self._tasks else ():
-                    self.stop_turn(turn)
-            except (OperationalError, InterfaceError) as error:
-                logger.warning("The database cannot be asked for turns: %s", error)
-            except Exception:
-                # whatever it was, nobody else looks for the turns of this process
-                logger.exception("The look for turns failed")
             # not `wait_for`: in Python 3.11 it swallows a cancellation that comes together with the event
             with suppress(TimeoutError):
                 async with asyncio.timeout(SWEEP_INTERVAL):
                     await self._awake.wait()
             self._awake.clear()
+            try:
+                if not self._draining:
+                    await self._claim()
+                for turn in await in_database(stopped, self.id) if self._tasks else ():
+                    self.stop_turn(turn)
+            except Error as error:
+                logger.warning("The database cannot be asked for turns: %s", error)
 
     async def _claim(self) -> None:
         room = MAX_RUNNING - len(self._tasks)
@@ -179,13 +186,10 @@ class Runner:
             return None
         except ParleyError as failure:
             error = failure
-        except (OperationalError, InterfaceError) as failure:
+        except Exception as failure:
             if _passes(failure):
                 logger.warning("Turn %s is taken again when the database is back: %s", claimed.turn, failure)
                 return None
-            logger.exception("Turn %s failed", claimed.turn)
-            error = InternalError("Something went wrong on our side. Your message is stored; try again.")
-        except Exception:
             logger.exception("Turn %s failed", claimed.turn)
             error = InternalError("Something went wrong on our side. Your message is stored; try again.")
         return _cut_short(engine, Turn.Status.FAILED, error)
@@ -219,6 +223,8 @@ def _tell(claimed: Claimed, what: str) -> None:
 
 def _passes(error: Exception) -> bool:
     """Whether the database is away or gave up on a transaction, so that the same may succeed later."""
+    if not isinstance(error, OperationalError | InterfaceError):
+        return False
     state = getattr(error.__cause__, "sqlstate", None)
     return state is None or state.startswith(_PASSING)
 

@@ -7,10 +7,11 @@ import asyncio
 import uuid
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from chat.models import Item, Turn
+from chat.models import Turn
 from chat.turns.runner import MAX_CLAIMS
 from core.bridge import in_database
 from core.models import Process
@@ -48,10 +49,6 @@ async def ended(turn: Turn) -> Turn:
     return found
 
 
-def answers_of(turn: Turn) -> list[str]:
-    return list(Item.objects.filter(turn=turn, role="assistant").values_list("text", flat=True))
-
-
 async def test_a_turn_that_its_living_owner_does_not_run_is_taken_again(
     transactional_db: None, upstream: ResponsesServer
 ) -> None:
@@ -62,6 +59,22 @@ async def test_a_turn_that_its_living_owner_does_not_run_is_taken_again(
         found = await ended(turn)
     assert (found.status, found.epoch) == ("completed", 2)
     assert len(upstream.requests) == 1
+
+
+async def test_a_look_for_turns_that_a_fault_of_ours_ends_is_not_the_last(
+    transactional_db: None, upstream: ResponsesServer, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage = await in_database(make_stage, upstream)
+    turn = await in_database(left_behind, stage, owner=uuid.uuid4())
+    seconds = settings.FILES_WAIT_SECONDS
+    del settings.FILES_WAIT_SECONDS
+    async with running_turns():
+        async with asyncio.timeout(30):
+            while "The look for turns failed" not in caplog.text:
+                await asyncio.sleep(0.05)
+        settings.FILES_WAIT_SECONDS = seconds
+        found = await ended(turn)
+    assert (found.status, found.epoch) == ("completed", 2)
 
 
 async def test_a_turn_that_is_taken_time_and_again_is_given_up(
