@@ -1,4 +1,4 @@
-"""Whether this process can do its work: for load balancers, container engines and the supervisor."""
+"""Whether this process lives, and whether it can do its work: for load balancers, container engines, the supervisor."""
 
 import asyncio
 import logging
@@ -20,19 +20,33 @@ logger = logging.getLogger(__name__)
 
 # Seconds within which each server has to answer.
 PATIENCE = 2.0
+POSTGRESQL = "postgresql"
+
+
+@never_cache
+@require_safe
+async def livez(_request: HttpRequest) -> JsonResponse:
+    """Answer 200: the process takes requests and its event loop runs. Asks no server, since to start this process
+    again would bring none back.
+    """
+    return JsonResponse({"status": "ok"})
 
 
 @never_cache
 @require_safe
 async def healthz(_request: HttpRequest) -> JsonResponse:
-    """Answer 200 when PostgreSQL and every Redis answer within two seconds, else 503 with `away` naming who does not.
+    """Answer 200 where this process can serve people, else 503; `away` names the servers that do not answer within two
+    seconds.
 
-    The reasons go to the log only: anybody may ask this address.
+    Without PostgreSQL nothing can be done. Without a Redis pages work and turns are answered, so it is only told of:
+    `status` is "degraded" then. The reasons go to the log only: anybody may ask this address.
     """
-    servers = {"postgresql": in_database(_ask_postgresql), **{name: _ping(url) for name, url in _redis_urls().items()}}
+    servers = {POSTGRESQL: in_database(_ask_postgresql), **{name: _ping(url) for name, url in _redis_urls().items()}}
     answers = await asyncio.gather(*(_answers(name, asked) for name, asked in servers.items()))
     away = [name for name, answered in zip(servers, answers, strict=True) if not answered]
-    return JsonResponse({"status": "unavailable" if away else "ok", "away": away}, status=503 if away else 200)
+    if POSTGRESQL in away:
+        return JsonResponse({"status": "unavailable", "away": away}, status=503)
+    return JsonResponse({"status": "degraded" if away else "ok", "away": away})
 
 
 def _redis_urls() -> dict[str, str]:

@@ -1,6 +1,7 @@
 """The real thing: `python -m config.local up`, from an empty folder to a served page, killed and started again."""
 
 import http.client
+import json
 import os
 import shutil
 import signal
@@ -73,12 +74,21 @@ class Machine:
         return self.process.returncode
 
     def get(self, path: str) -> int:
+        return self._ask(path)[0]
+
+    def health(self) -> str:
+        """What the health page says of the web process and its servers; empty where nobody answers."""
+        _status, body = self._ask("/healthz")
+        return str(json.loads(body)["status"]) if body else ""
+
+    def _ask(self, path: str) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
             connection.request("GET", path)
-            return connection.getresponse().status
+            response = connection.getresponse()
+            return response.status, response.read()
         except OSError:
-            return 0
+            return 0, b""
         finally:
             connection.close()
 
@@ -127,7 +137,7 @@ def test_an_empty_folder_becomes_a_served_page_and_a_sign_in_link(machine: Machi
     said = machine.said_first
     assert said[-1].startswith(f"Parley is ready: http://localhost:{machine.port} ")
     (link,) = [line for line in said if line.startswith(f"http://localhost:{machine.port}/sign-in/")]
-    assert machine.get("/healthz") == 200
+    assert machine.health() == "ok"
     assert machine.get(link.removeprefix(f"http://localhost:{machine.port}")) == 200
     told = "".join(path.read_text() for path in (machine.data / "log").iterdir())
     assert link not in told
@@ -146,7 +156,7 @@ def test_a_killed_process_comes_back_and_the_page_with_it(machine: Machine, name
     former = machine.pids()[name]
     os.kill(former, signal.SIGKILL)
     assert soon(lambda: not psutil.pid_exists(former))
-    assert soon(lambda: machine.get("/healthz") == 200)
+    assert soon(lambda: machine.health() == "ok")
 
 
 def test_nothing_outlives_a_killed_supervisor(machine: Machine) -> None:
@@ -162,7 +172,7 @@ def test_a_second_start_finds_everything_and_a_stop_is_clean(machine: Machine) -
     said = machine.start()
     assert time.monotonic() - begun < 30
     assert not any(line.startswith("Making a database") for line in said)
-    assert machine.get("/healthz") == 200
+    assert machine.health() == "ok"
     assert machine.end(signal.SIGINT) == 0
     assert machine.processes() == []
     assert machine.command("status").stdout == f"Parley is not running on {machine.data}.\n"
