@@ -12,6 +12,7 @@ from django.utils import timezone
 from chat.models import (
     AssistantVersion,
     Attachment,
+    BackgroundCall,
     Citation,
     Conversation,
     Fact,
@@ -144,6 +145,12 @@ def summary() -> Summary:
 def summary_failure() -> SummaryFailure:
     of = turn()
     return SummaryFailure.objects.create(conversation=of.conversation, turn=of, code="refused", message="It refused.")
+
+
+def background_call(**values: Any) -> BackgroundCall:
+    of = conversation()
+    fields = {"purpose": "title", "user": of.user, "assistant": of.assistant, "conversation": of, "model_name": "m"}
+    return BackgroundCall.objects.create(**{**fields, **values})
 
 
 def fact() -> Fact:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.text import Truncator
@@ -22,6 +23,7 @@ from chat.models import (
     SummaryFailure,
     Turn,
 )
+from chat.selectors.costs import spent_on
 from core.admin import ReadOnlyAdmin
 
 if TYPE_CHECKING:
@@ -104,10 +106,10 @@ class ConversationAdmin(ReadOnlyAdmin):
     search_fields = ["title", "user__email"]
     ordering = ["-last_turn_at"]
     fields = [
-        "title", "title_source", "user", "assistant", "store", "turns_link", "uses_memory",
+        "title", "title_source", "user", "assistant", "store", "turns_link", "spent", "background_link", "uses_memory",
         "created_at", "last_turn_at", "pinned_at", "archived_at", "deleted_at",
     ]  # fmt: skip
-    readonly_fields = ["turns_link"]
+    readonly_fields = ["turns_link", "spent", "background_link"]
     inlines = [SummaryInline, SummaryFailureInline]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
@@ -118,6 +120,18 @@ class ConversationAdmin(ReadOnlyAdmin):
     def turns_link(self, conversation: Conversation) -> str:
         url = reverse("admin:chat_turn_changelist")
         text = _("%d turns") % conversation.turns.count()
+        return format_html('<a href="{}?conversation__id__exact={}">{}</a>', url, conversation.pk, text)
+
+    @admin.display(description="Tokens and cost", empty_value="-")
+    def spent(self, conversation: Conversation) -> str | None:
+        """Of answers, by every attempt at them, and of what was asked for in the background."""
+        rows = spent_on(conversation)
+        return render_to_string("admin/chat/_partials/spent.html", {"spent": rows}) if rows else None
+
+    @admin.display(description="In the background")
+    def background_link(self, conversation: Conversation) -> str:
+        url = reverse("admin:chat_backgroundcall_changelist")
+        text = _("%d calls") % conversation.background_calls.count()
         return format_html('<a href="{}?conversation__id__exact={}">{}</a>', url, conversation.pk, text)
 
 

@@ -1,6 +1,7 @@
 """Assistants, conversations, turns and what is made in them."""
 
 from chat.models.assistants import Assistant, AssistantVersion, FallbackModel
+from chat.models.background import BackgroundCall
 from chat.models.conversations import Conversation
 from chat.models.items import Attachment, Citation, Item
 from chat.models.memory import Fact, FactReading, MemoryOff, Summary, SummaryFailure
@@ -10,6 +11,7 @@ __all__ = [
     "Assistant",
     "AssistantVersion",
     "Attachment",
+    "BackgroundCall",
     "Citation",
     "Conversation",
     "Fact",

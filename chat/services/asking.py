@@ -1,6 +1,7 @@
 """One question to a version's utility model, outside of every turn: what summaries and titles are made with.
 
-For workers: it waits for the whole answer, at most `DEADLINE` seconds.
+For workers: it waits for the whole answer, at most `DEADLINE` seconds. What it cost is written down
+(`chat.services.background_calls`).
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from chat.models import AssistantVersion
 from chat.providers.base import Finished, Request, Target, output_text, refusal
 from chat.providers.registry import Providers
 from chat.selectors.targets import ModelChoice, chat_model, choice_of
+from chat.services.background_calls import Occasion, background_call
 from core.errors import UnavailableError
 from core.models import Endpoint
 from retrieval.extraction.language import detect_language
@@ -42,8 +44,8 @@ def utility_model(version: AssistantVersion) -> ModelChoice | None:
     return None if model.endpoint.provider == Endpoint.Provider.EXTRACTIVE else choice_of(model)
 
 
-def ask(*, instructions: str, text: str, choice: ModelChoice, max_output_tokens: int) -> Said:
-    """Ask, and wait for the answer.
+def ask(*, instructions: str, text: str, choice: ModelChoice, max_output_tokens: int, occasion: Occasion) -> Said:
+    """Ask, and wait for the answer. Not within a transaction: what it costs is kept, whatever comes of it.
 
     Raises ProviderError, or UnavailableError where the model said nothing; a refusal is a ContentFilteredError.
     """
@@ -52,7 +54,9 @@ def ask(*, instructions: str, text: str, choice: ModelChoice, max_output_tokens:
         input=({"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]},),
         parameters={"max_output_tokens": min(max_output_tokens, choice.row.max_output_tokens)},
     )
-    return _said(asyncio.run(_finished(request, choice.target)))
+    with background_call(occasion, choice) as call:
+        call.finished = asyncio.run(_finished(request, choice.target))
+        return _said(call.finished)
 
 
 def _said(finished: Finished) -> Said:

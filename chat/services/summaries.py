@@ -57,7 +57,8 @@ def summarise(turn_id: uuid.UUID) -> Summary | None:
     task = _task(turn, choice) if turn is not None and choice is not None else None
     if task is None or choice is None:
         return None
-    written = write_summary(choice, former=task.former.text if task.former else "", turns=task.turns)
+    former = task.former.text if task.former else ""
+    written = write_summary(choice, former=former, turns=task.turns, conversation=task.turn.conversation)
     return _store(task, written, choice)
 
 

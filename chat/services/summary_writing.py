@@ -9,9 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from chat.context.tokens import text_tokens
+from chat.models import BackgroundCall, Conversation
 from chat.selectors.branches import PastTurn
 from chat.selectors.targets import ModelChoice
 from chat.services.asking import Said, ask, in_language_of, quoted
+from chat.services.background_calls import Occasion
 from chat.services.grounding import Unfounded, unfounded
 from tools.running import cut
 
@@ -44,8 +46,10 @@ class Written:
     unfounded: tuple[Unfounded, ...]
 
 
-def write_summary(choice: ModelChoice, *, former: str, turns: Sequence[PastTurn]) -> Written:
-    """Write the summary that joins the former one ("" where there is none) with these turns.
+def write_summary(
+    choice: ModelChoice, *, former: str, turns: Sequence[PastTurn], conversation: Conversation
+) -> Written:
+    """Write the summary that joins the former one ("" where there is none) with these turns of a conversation.
 
     Raises what `asking.ask` raises.
     """
@@ -57,7 +61,13 @@ def write_summary(choice: ModelChoice, *, former: str, turns: Sequence[PastTurn]
 
     def say(words: int, note: str = "") -> Said:
         instructions = " ".join(filter(None, (INSTRUCTIONS.format(words=words), language, note)))
-        return ask(instructions=instructions, text=material, choice=choice, max_output_tokens=4 * SUMMARY_TOKENS)
+        return ask(
+            instructions=instructions,
+            text=material,
+            choice=choice,
+            max_output_tokens=4 * SUMMARY_TOKENS,
+            occasion=Occasion.of(conversation, BackgroundCall.Purpose.SUMMARY),
+        )
 
     said = say(WORDS)
     if not said.whole or text_tokens(said.text) > SUMMARY_TOKENS:

@@ -7,10 +7,11 @@ import re
 import unicodedata
 import uuid
 
-from chat.models import Conversation
+from chat.models import BackgroundCall, Conversation
 from chat.realtime.hints import conversation_changed
 from chat.selectors.branches import PastTurn, branch_ids, past_turns
 from chat.services.asking import ask, in_language_of, quoted, utility_model
+from chat.services.background_calls import Occasion
 from chat.services.summary_writing import bounded
 
 TITLE_CHARS = 60
@@ -49,6 +50,7 @@ def make_title(conversation_id: uuid.UUID) -> str:
         text=f"{quoted('user', user)}\n{quoted('assistant', answer)}",
         choice=choice,
         max_output_tokens=OUTPUT_TOKENS,
+        occasion=Occasion.of(conversation, BackgroundCall.Purpose.TITLE),
     )
     title = fit_title(said.text) if said.whole else ""
     return title if title and _store(conversation, title) else ""

@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from chat.models import Citation, Item, Response, SentRequest, Summary, SummaryFailure
+from chat.models import BackgroundCall, Citation, Item, Response, SentRequest, Summary, SummaryFailure
 from chat.services import assistants
 from core import endpoints
 from core.models import User
@@ -52,13 +52,19 @@ def talk(person: User | None = None) -> Any:
         user=conversation.user, conversation=conversation.pk, turn=turn.pk, call_id="call_1", tool="clock",
         status="succeeded", finished_at=timezone.now(), idempotency_key=uuid.uuid4().hex,
     )  # fmt: skip
+    background = BackgroundCall.objects.create(
+        purpose="summary", user=conversation.user, assistant=conversation.assistant, conversation=conversation,
+        model=model, model_name="cheap", status="failed", error_code="key_refused", finished_at=timezone.now(),
+    )  # fmt: skip
     return {
-        "chat_conversation": conversation, "chat_turn": turn, "chat_response": response, "chat_item": item,
-        "tools_toolcall": call,
+        "chat_backgroundcall": background, "chat_conversation": conversation, "chat_turn": turn,
+        "chat_response": response, "chat_item": item, "tools_toolcall": call,
     }  # fmt: skip
 
 
-READ_ONLY = ["chat_conversation", "chat_turn", "chat_response", "chat_item", "tools_toolcall"]
+READ_ONLY = [
+    "chat_backgroundcall", "chat_conversation", "chat_turn", "chat_response", "chat_item", "tools_toolcall",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", READ_ONLY)
@@ -103,7 +109,9 @@ def test_a_conversation_shows_its_summaries_and_why_others_were_not_made(client:
 
 @pytest.mark.parametrize("name", READ_ONLY)
 def test_staff_read_only_their_own(client: Client, name: str) -> None:
-    clerk = staff("view_conversation", "view_turn", "view_response", "view_item", "view_toolcall")
+    clerk = staff(
+        "view_backgroundcall", "view_conversation", "view_turn", "view_response", "view_item", "view_toolcall"
+    )
     client.force_login(clerk)
     foreign, own = talk()[name], talk(clerk)[name]
     listed = client.get(page(f"{name}_changelist")).context["cl"].queryset

@@ -18,6 +18,7 @@ from tests.sound_rows import (
     HEX,
     NOW,
     attachment,
+    background_call,
     call,
     change,
     chunk,
@@ -204,6 +205,15 @@ CASES: dict[str, list[Case]] = {
     "summary_failure_has_reason": [
         (summary_failure, lambda row: change(row, code="")),
         (summary_failure, lambda row: change(row, message="")),
+    ],
+    "background_call_purpose_known": [(background_call, lambda row: change(row, purpose="fun"))],
+    "background_call_status_known": [(background_call, lambda row: change(row, status="bored", finished_at=NOW()))],
+    "background_call_final_has_end": [
+        (background_call, lambda row: change(row, status="completed")),
+        (background_call, lambda row: change(row, finished_at=NOW())),
+    ],
+    "background_call_failed_has_reason": [
+        (background_call, lambda row: change(row, status="failed", finished_at=NOW()))
     ],
     "fact_not_empty": [(fact, lambda row: change(row, text=""))],
     "fact_vector_has_model": [

@@ -9,6 +9,7 @@ from chat.models import (
     Assistant,
     AssistantVersion,
     Attachment,
+    BackgroundCall,
     Citation,
     Conversation,
     Fact,
@@ -25,6 +26,7 @@ from tests import factories
 from tests.sound_rows import (
     HEX,
     attachment,
+    background_call,
     chunk,
     citation,
     conversation,
@@ -110,6 +112,24 @@ def test_a_person_goes_with_conversations_stores_and_files() -> None:
         assert not gone._default_manager.exists(), gone
 
 
+def test_what_was_spent_in_the_background_stays_as_figures() -> None:
+    """The row holds no word of anybody: what it was for is only named by references, and these go."""
+    row = background_call(input_tokens=7)
+    of, person, made_for = row.conversation, row.user, row.assistant
+    assert of is not None
+    assert person is not None
+    assert made_for is not None
+    of.delete()
+    kept = BackgroundCall.objects.get()
+    assert (kept.conversation, kept.user, kept.assistant, kept.input_tokens) == (None, person, made_for, 7)
+    person.delete()
+    made_for.delete()
+    kept.refresh_from_db()
+    assert (kept.user, kept.assistant, kept.input_tokens) == (None, None, 7)
+    words = {field.name for field in BackgroundCall._meta.get_fields() if field.get_internal_type() == "TextField"}
+    assert not words
+
+
 def test_a_document_goes_and_its_name_and_quote_stay() -> None:
     held = talk()
     Document.objects.all().delete()
@@ -156,8 +176,8 @@ def test_names_of_things_are_readable() -> None:
     """What the admin shows of each row names it and needs nothing that is not there."""
     made = [
         link(), grant(), grant(factories.user()), work(), model(), fallback(), chunk(), sent(), citation(), fact(),
-        summary(), summary_failure(), attachment(), response(), tool_call(), Milestone(name="first"), published(),
-        revision(), fact_reading(), memory_off(),
+        summary(), summary_failure(), attachment(), response(), background_call(), tool_call(),
+        Milestone(name="first"), published(), revision(), fact_reading(), memory_off(),
     ]  # fmt: skip
     assert all(str(row) and "object (" not in str(row) for row in made)
     assert str(grant()).startswith("everyone")

@@ -74,7 +74,7 @@ def steps(script: Script, response: Event, body: Body) -> Iterator[Step]:
         status=status,
         output=output,
         incomplete_details={"reason": script.incomplete} if script.incomplete else None,
-        usage=None if script.no_usage else _usage(body, output),
+        usage=None if script.no_usage else dict(script.usage) or _usage(body, output),
     )
     yield Step({"type": f"response.{status}", "response": dict(response)})
 

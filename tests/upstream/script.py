@@ -27,9 +27,9 @@ class Script:
 
     `deltas` gives the pieces of the text exactly; else `text` is cut after every `words` words. `fault` strikes after
     `after` deltas (-1: before any event), or with `at_headers` before the headers; `error` is what it says. `status`
-    other than 200 answers with `body` at once. `endpoint` is responses, embeddings, or retrieve for following a
-    response again, which `from_start` makes begin with its first event whatever was asked for. `recording` sends a file
-    as it is, in pieces of `chunk` bytes.
+    other than 200 answers with `body` at once. `usage` is said in place of what was counted. `endpoint` is responses,
+    embeddings, or retrieve for following a response again, which `from_start` makes begin with its first event whatever
+    was asked for. `recording` sends a file as it is, in pieces of `chunk` bytes.
     """
 
     text: str | None = None
@@ -44,6 +44,7 @@ class Script:
     incomplete: str = ""
     cut_call: bool = False
     no_usage: bool = False
+    usage: Mapping[str, Any] = field(default_factory=dict)
     first_delay: float = 0.0
     delay: float = 0.0
     status: int = 200

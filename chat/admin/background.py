@@ -1,0 +1,44 @@
+"""What models were asked in the background, in the admin: a list, and the sums of what its filters leave."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+
+from chat.admin.conversations import readable
+from chat.models import BackgroundCall
+from chat.selectors.costs import spent_in_background
+from core.admin import ReadOnlyAdmin
+from core.http import signed_in
+
+
+@admin.register(BackgroundCall)
+class BackgroundCallAdmin(ReadOnlyAdmin):
+    change_list_template = "admin/chat/backgroundcall/change_list.html"
+    list_display = [
+        "created_at", "purpose", "user", "assistant", "conversation", "model_name", "input_tokens", "cached_tokens",
+        "output_tokens", "cost", "took", "status", "error_code",
+    ]  # fmt: skip
+    list_filter = ["purpose", "status", "error_code", "assistant", "model_name"]
+    search_fields = ["user__email", "conversation__title"]
+    date_hierarchy = "created_at"
+    ordering = ["-created_at"]
+    readonly_fields = ["took"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[BackgroundCall]:
+        """Those of deleted conversations are nobody's any more: superusers see them."""
+        related = ("user", "assistant", "conversation", "model__endpoint")
+        calls: QuerySet[BackgroundCall] = super().get_queryset(request).select_related(*related)
+        return calls if signed_in(request).is_superuser else calls.filter(conversation__in=readable(request))
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        answer = super().changelist_view(request, extra_context)
+        if isinstance(answer, TemplateResponse) and answer.context_data and "cl" in answer.context_data:
+            answer.context_data["spent"] = spent_in_background(answer.context_data["cl"].queryset)
+        return answer
+
+    @admin.display(description="Seconds", empty_value="–")
+    def took(self, call: BackgroundCall) -> str | None:
+        return f"{call.seconds:.1f}" if call.seconds is not None else None

@@ -1,0 +1,88 @@
+"""Writes down what background calls use and cost: before a model is asked, and again when its answer is there."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from django.db.models.functions import Now
+
+from chat.models import BackgroundCall, Conversation
+from chat.providers.base import Finished, Usage
+from chat.selectors.targets import ModelChoice
+from chat.turns.costs import cost_of
+from core.errors import ParleyError
+
+# A call that runs for that long has no worker any more: many times what `asking.DEADLINE` leaves it.
+LOST_AFTER = timedelta(minutes=10)
+WORKER_ENDED = "worker_ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """What a model is asked for, and on whose behalf."""
+
+    purpose: BackgroundCall.Purpose
+    conversation: uuid.UUID
+    user: uuid.UUID
+    assistant: uuid.UUID
+
+    @classmethod
+    def of(cls, conversation: Conversation, purpose: BackgroundCall.Purpose) -> "Occasion":
+        return cls(purpose, conversation.pk, conversation.user_id, conversation.assistant_id)
+
+
+@dataclass(slots=True)
+class Call:
+    """A call while it runs; whoever makes it says how the server's answer ended."""
+
+    finished: Finished = field(default_factory=lambda: Finished("failed", ()))
+
+
+@contextmanager
+def background_call(occasion: Occasion, choice: ModelChoice) -> Iterator[Call]:
+    """Keep one question to a model. A `ParleyError` that the block raises is the reason why nothing came of it.
+
+    One whose worker is killed has a row too: the server may have worked, and will say so on its bill.
+    """
+    _close_lost()
+    row = BackgroundCall.objects.create(
+        purpose=occasion.purpose,
+        conversation_id=occasion.conversation,
+        user_id=occasion.user,
+        assistant_id=occasion.assistant,
+        model=choice.row,
+        model_name=choice.row.name,
+    )
+    call = Call()
+    try:
+        yield call
+    except ParleyError as error:
+        _close(row, choice, call.finished, error.code)
+        raise
+    _close(row, choice, call.finished, "")
+
+
+def _close(row: BackgroundCall, choice: ModelChoice, finished: Finished, error_code: str) -> None:
+    usage = finished.usage or Usage()
+    # only these columns: what it was asked for may have been deleted meanwhile
+    BackgroundCall.objects.filter(pk=row.pk).update(
+        status=finished.status,
+        error_code=error_code[:50],
+        model_name=(finished.model or row.model_name)[:200],
+        input_tokens=usage.input_tokens,
+        cached_tokens=usage.cached_tokens,
+        output_tokens=usage.output_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        cost=cost_of(usage, choice.row),
+        finished_at=Now(),
+    )
+
+
+def _close_lost() -> None:
+    """End the rows whose workers were killed: by the next call, since no figure is waited for."""
+    running = BackgroundCall.objects.filter(status=BackgroundCall.Status.IN_PROGRESS)
+    running.filter(created_at__lt=Now() - LOST_AFTER).update(
+        status=BackgroundCall.Status.FAILED, error_code=WORKER_ENDED, finished_at=Now()
+    )
