@@ -23,7 +23,7 @@ ChatError
     ├── ContentFilteredError         (refused by a policy of the server)
     ├── GenerationFailedError        (failed for a reason with a name we do not know)
     └── InvalidRequestError          (the request itself is not accepted)
-        ├── ContextLengthError            (too long for the model)
+        ├── ContextLengthError            (too long for the model)                        after repair
         ├── EncryptedContentError         (sealed reasoning of another model or account)      after repair
         └── PreviousResponseMissingError  (the server has forgotten the earlier response)     after repair
 
@@ -66,6 +66,7 @@ class Repair(StrEnum):
     """What must change in a request before it is sent again."""
 
     STRIP_REASONING = "strip_reasoning"
+    SHORTEN = "shorten"
     REPLAY_HISTORY = "replay_history"
 
 
@@ -210,9 +211,25 @@ class InvalidRequestError(ProviderError):
 
 
 class ContextLengthError(InvalidRequestError):
+    """By the server's count: the request had `counted` tokens, its model takes `limit`; None where it does not say."""
+
     code = "context_length_exceeded"
     status = 413
+    repair = Repair.SHORTEN
     sentence = "This conversation is too long for the model."
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        retryable: bool | None = None,
+        fault: UpstreamFault | None = None,
+        counted: int | None = None,
+        limit: int | None = None,
+    ) -> None:
+        super().__init__(message, retryable=retryable, fault=fault)
+        self.counted = counted
+        self.limit = limit
 
 
 class EncryptedContentError(InvalidRequestError):

@@ -35,7 +35,7 @@ def manifest_of(
         "limits": {
             "window": choice.row.context_window,
             "answer": fixed.parameters["max_output_tokens"],
-            "ratio": choice.row.token_ratio,
+            "ratio": choice.ratio,
         },
         "dropped": _dropped(materials, offer, chosen),
         "shortened": _shortened(materials, fixed, offer, chosen),

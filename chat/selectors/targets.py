@@ -1,7 +1,7 @@
 """Which model answers, and how its server is reached."""
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from chat.models import AssistantVersion
@@ -15,10 +15,22 @@ MARGIN = 0.05
 
 @dataclass(frozen=True, slots=True)
 class ModelChoice:
-    """A model to ask, with the limits and prices that its row states."""
+    """A model to ask, with the limits and prices that its row states.
+
+    `ratio` are the server's tokens for each one that we count, as far as is known.
+    """
 
     row: EndpointModel
     target: Target
+    learned: float = 1.0
+    """What the turn has learned of the ratio since the row was read."""
+
+    @property
+    def ratio(self) -> float:
+        return max(self.row.token_ratio, self.learned)
+
+    def with_ratio(self, ratio: float) -> "ModelChoice":
+        return replace(self, learned=ratio) if ratio > self.ratio else self
 
     def answer_limit(self, wanted: int | None) -> int:
         """Tokens that are kept for the answer: those that are asked for, as long as half of the window is left."""
@@ -29,10 +41,14 @@ class ModelChoice:
     def ceiling(self, answer: int) -> int:
         """Tokens by our own count that a request may have so that an answer of `answer` tokens still fits.
 
-        Corrected by what the server was seen to count (`EndpointModel.token_ratio`), less a margin for what differs
-        from request to request.
+        Corrected by what the server was seen to count (`ratio`), less a margin for what differs from request to
+        request.
         """
-        return int((self.row.context_window - answer) * (1 - MARGIN) / self.row.token_ratio)
+        return int((self.row.context_window - answer) * (1 - MARGIN) / self.ratio)
+
+    def ratio_for(self, ceiling: int, answer: int) -> float:
+        """The ratio under which a request may have so many tokens by our own count."""
+        return (self.row.context_window - answer) * (1 - MARGIN) / ceiling
 
     @property
     def takes_tools(self) -> bool:

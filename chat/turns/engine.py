@@ -27,8 +27,9 @@ from chat.turns.budget import TokenBudget, budget_of
 from chat.turns.calls import CallRunner
 from chat.turns.job import Claimed, Job, load_job
 from chat.turns.numbering import Numbering
+from chat.turns.repairs import Lengths
 from chat.turns.scope import tool_scope
-from chat.turns.steps import Answered, CallTools, Failed, Step, StepOutcome
+from chat.turns.steps import Answered, CallTools, Failed, Memory, Step, StepOutcome
 from chat.turns.upstream import Upstream
 from core.bridge import in_database
 from retrieval.search import retrieve
@@ -51,6 +52,7 @@ class Engine:
         self._show = show
         self._unsaved: list[str] = []
         self._numbering = Numbering()
+        self._memory = Memory(self.upstream, Lengths())
         self._until = 0.0
 
     @property
@@ -128,7 +130,7 @@ class Engine:
         return tuple(output.item for output in outputs)
 
     async def _ask(self, job: Job, materials: Materials, place: int) -> StepOutcome:
-        step = Step(self.claimed, self._providers, materials, place, self.upstream)
+        step = Step(self.claimed, self._providers, materials, place, self._memory)
         outcome = await step.run(job.models, self._say)
         if isinstance(outcome, CallTools):
             # stored by now

@@ -1,7 +1,9 @@
 """One step of a turn: asking a model until it answers, and what to do next as a type.
 
 Own retry policy: a retryable failure before any visible text is tried again with jittered, exponentially growing
-delays (or the one the server named), then the version's next model is asked. After visible text nothing is repeated.
+delays (or the one the server named), and what a server cannot read or finds too long is mended and sent again at once.
+Then the version's next model is asked, as where one has no room for what has to go in. After visible text nothing is
+repeated.
 """
 
 import asyncio
@@ -18,16 +20,18 @@ from chat import events
 from chat.context.assembly import Assembled, assemble
 from chat.context.materials import Materials
 from chat.context.tokens import items_tokens
-from chat.errors import ProviderError, Repair
+from chat.errors import ContextLengthError, InputTooLongError, ProviderError, Repair
 from chat.providers.base import Finished, ReasoningDelta, RefusalDelta, ResponseStarted, StreamEvent, TextDelta, Usage
-from chat.providers.items import FunctionCall, Item, function_calls, without_reasoning
+from chat.providers.items import FunctionCall, Item, function_calls
 from chat.providers.registry import Providers
 from chat.selectors.targets import ModelChoice
 from chat.turns import recorder
 from chat.turns.call_ids import ids_of, with_own_ids
 from chat.turns.job import Claimed
+from chat.turns.repairs import Lengths, without_sealed
 from chat.turns.upstream import Upstream
 from core.bridge import in_database
+from core.errors import ParleyError
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +65,7 @@ class CallTools:
 class Failed:
     """No model answered, or the answer broke off; what was already shown is kept."""
 
-    error: ProviderError
+    error: ParleyError
 
 
 StepOutcome: TypeAlias = Answered | CallTools | Failed
@@ -76,48 +80,85 @@ class _Broken:
     shown: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the steps of one run of a turn know of each other's requests."""
+
+    upstream: Upstream
+    lengths: Lengths
+
+
 class Step:
     """Runs one step of a claimed turn against the version's models, in order."""
 
     def __init__(
-        self, claimed: Claimed, providers: Providers, materials: Materials, number: int, upstream: Upstream
+        self, claimed: Claimed, providers: Providers, materials: Materials, number: int, memory: Memory
     ) -> None:
         self._claimed = claimed
         self._providers = providers
-        self._upstream = upstream
+        self._upstream, self._lengths = memory.upstream, memory.lengths
         self._materials = materials
         self._number = number
 
     async def run(self, models: tuple[ModelChoice, ...], show: events.Show) -> StepOutcome:
         """Ask until there is an outcome; `show` is told of what people see of it."""
-        error = ProviderError()
+        failures: list[ProviderError] = []
+        # by the model with the most room: it says best how much is too much
+        too_long: tuple[int, InputTooLongError] | None = None
         for choice in models:
-            outcome = await self._ask(choice, show)
+            try:
+                outcome = await self._ask(choice, show)
+            except InputTooLongError as error:
+                room = choice.row.context_window
+                too_long = too_long if too_long and too_long[0] >= room else (room, error)
+                continue
             if not isinstance(outcome, _Broken):
                 return outcome
-            error = outcome.error
             if outcome.shown:
-                break
-        return Failed(error)
+                return Failed(outcome.error)
+            failures.append(outcome.error)
+        return Failed(_worth_telling(failures, too_long and too_long[1]))
 
     async def _ask(self, choice: ModelChoice, show: events.Show) -> Answered | CallTools | _Broken:
-        """Ask one model, again where that may help."""
+        """Ask one model, again where that may help. Raises `InputTooLongError` where it has no room."""
+        choice = self._lengths.of(choice)
         assembled = assemble(self._materials, choice=choice, step=self._number)
         attempt = 0
         while True:
             outcome = await self._attempt(choice, assembled, show)
             if not isinstance(outcome, _Broken):
                 return outcome
-            repaired = _repaired(assembled, outcome.error)
-            last = attempt == MAX_ATTEMPTS - 1
-            if outcome.shown or last or not (outcome.error.retryable or repaired is not assembled):
+            error = outcome.error
+            if isinstance(error, ContextLengthError):
+                await self._lengths.refused(choice, error, assembled)
+            if outcome.shown or attempt == MAX_ATTEMPTS - 1:
                 return outcome
-            assembled = repaired
-            delay = retry_delay(attempt, outcome.error.retry_after)
-            logger.warning("A model server failed (%s), asking again in %.1f s", outcome.error.code, delay)
-            show(events.StateChanged("in_progress", "The model server is busy. Trying again…"))
-            await asyncio.sleep(delay)
             attempt += 1
+            repaired = self._repaired(choice, assembled, error)
+            if repaired is not None:
+                logger.warning("A request was refused (%s), asking again with less", error.code)
+                key = f"{assembled.request.idempotency_key}-{attempt}"
+                assembled = replace(repaired, request=replace(repaired.request, idempotency_key=key))
+            elif error.retryable:
+                delay = retry_delay(attempt - 1, error.retry_after)
+                logger.warning("A model server failed (%s), asking again in %.1f s", error.code, delay)
+                show(events.StateChanged("in_progress", "The model server is busy. Trying again…"))
+                await asyncio.sleep(delay)
+            else:
+                return outcome
+
+    def _repaired(self, choice: ModelChoice, assembled: Assembled, error: ProviderError) -> Assembled | None:
+        """The request changed so that this error may go away; None where nothing can be done.
+
+        Raises `InputTooLongError` where what has to go in is too long by what the turn has learned.
+        """
+        if error.repair is Repair.STRIP_REASONING:
+            stripped = without_sealed(assembled)
+            return stripped if stripped is not assembled else None
+        if error.repair is Repair.SHORTEN:
+            shorter = assemble(self._materials, choice=self._lengths.of(choice), step=self._number)
+            return shorter if shorter.tokens < assembled.tokens else None
+        return None
 
     async def _attempt(
         self, choice: ModelChoice, assembled: Assembled, show: events.Show
@@ -149,6 +190,7 @@ class Step:
         if finished is None:
             raise RuntimeError("a provider's stream ended without Finished")
         failed = finished.status == "failed"
+        self._lengths.note(choice, finished.usage, assembled)
         finished = replace(finished, output=self._with_own_ids(finished.output))
         end = recorder.End(attempt, finished, timings)
         outcome = _Broken(_error_of(finished), shown) if failed else _outcome(end, assembled)
@@ -176,19 +218,12 @@ def retry_delay(attempt: int, retry_after: float | None) -> float:
     return min(LONGEST_DELAY, max(jittered, retry_after or 0.0))
 
 
-def _repaired(assembled: Assembled, error: ProviderError) -> Assembled:
-    """The request changed so that this error goes away, or the same object where nothing can be done."""
-    if error.repair is Repair.STRIP_REASONING:
-        sent = assembled.request.input
-        stripped = without_reasoning(sent)
-        if count := len(sent) - len(stripped):
-            note = {"count": count, "why": "the server could not read its sealed form"}
-            tokens = dict(assembled.manifest["tokens"])
-            # reasoning is replayed only within its turn
-            tokens["steps"] -= items_tokens(sent) - items_tokens(stripped)
-            manifest = {**assembled.manifest, "stripped_reasoning": note, "tokens": tokens}
-            return replace(assembled, request=replace(assembled.request, input=stripped), manifest=manifest)
-    return assembled
+def _worth_telling(failures: Sequence[ProviderError], too_long: InputTooLongError | None) -> ParleyError:
+    """What people are told of all models' failures: the last that says more than that it was too long."""
+    other = [error for error in failures if not isinstance(error, ContextLengthError)]
+    if other:
+        return other[-1]
+    return too_long or (failures[-1] if failures else ProviderError())
 
 
 def _note_time(timings: recorder.Timings, event: StreamEvent) -> None:

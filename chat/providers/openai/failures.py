@@ -31,6 +31,7 @@ from chat.errors import (
     clean_reason,
 )
 from chat.providers.openai.delays import delay_from_headers, delay_from_text
+from chat.providers.openai.lengths import counted_in, limit_in
 
 _BY_CODE: Mapping[str, type[ProviderError]] = {
     "rate_limit_exceeded": RateLimitedError,
@@ -89,7 +90,14 @@ _BY_WORDS: tuple[tuple[re.Pattern[str], type[ProviderError]], ...] = (
         re.compile(r"exceeded your current quota|insufficient (?:balance|credits?|funds)|spend(?:ing)? limit", re.I),
         QuotaExhaustedError,
     ),
-    (re.compile(r"maximum context length|context (?:window|size|length)|prompt is too long", re.I), ContextLengthError),
+    (
+        re.compile(
+            r"maximum (?:context|prompt|input) length|context (?:window|size|length)|prompt is too long"
+            r"|token count .{0,30}exceeds",
+            re.I,
+        ),
+        ContextLengthError,
+    ),
     (re.compile(r"rate limit", re.I), RateLimitedError),
     (re.compile(r"\bitem\b.*\bnot (?:found|persisted)", re.I), InvalidRequestError),
 )
@@ -105,6 +113,8 @@ class _Said:
     type: str = ""
     message: str = ""
     status: int | None = None
+    counted: int | None = None
+    limit: int | None = None
 
 
 def failure_of_status(
@@ -146,6 +156,8 @@ def _error(said: _Said, status: int | None, delay: float | None, secrets: tuple[
         return InvalidRequestError(
             f"{InvalidRequestError.sentence} It says: {clean_reason(message, limit=300)}", fault=fault
         )
+    if kind is ContextLengthError:
+        return ContextLengthError(fault=fault, counted=said.counted, limit=said.limit)
     return kind(fault=fault)
 
 
@@ -193,7 +205,8 @@ def _read(raw: Any) -> _Said:
     if isinstance(raw, list) and raw:
         raw = raw[0]
     if isinstance(raw, str):
-        return _Said(message="" if raw.lstrip().startswith("<") else raw)
+        text = "" if raw.lstrip().startswith("<") else raw
+        return _Said(message=text, counted=counted_in(text, {}), limit=limit_in(text, {}))
     if not isinstance(raw, Mapping):
         return _Said()
     nested = raw.get("error")
@@ -210,4 +223,6 @@ def _read(raw: Any) -> _Said:
         type=kind if isinstance(kind, str) and kind != "error" else "",
         message=message,
         status=number if number is not None and 400 <= number < 600 else None,
+        counted=counted_in(message, raw),
+        limit=limit_in(message, raw),
     )
