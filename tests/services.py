@@ -103,11 +103,12 @@ def _tell_addresses(services: Services) -> None:
 
 
 def _take_own_part() -> None:
-    """Each worker its own Redis databases; pub/sub knows none, so each has a prefix too."""
+    """Each worker its own Redis databases; pub/sub knows none, so each has a prefix too, and a name for PostgreSQL."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     number = int(worker.removeprefix("gw")) + 1 if worker else 0
     socket = os.environ["PARLEY_TEST_REDIS_SOCKET"]
     os.environ |= {
+        "PGAPPNAME": f"test-{worker or 'main'}",
         "REDIS_PREFIX": f"test-{worker or 'main'}",
         "REDIS_URL": f"unix://{socket}?db={2 * number}",
         "CELERY_BROKER_URL": f"redis+socket://{socket}?virtual_host={2 * number + 1}",

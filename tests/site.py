@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
-from urllib.parse import urlsplit
 
-from django.db import connection
+from tests import backends
 
 ROOT = Path(__file__).resolve().parent.parent
 STARTUP_SECONDS = 60
+# What its connections to PostgreSQL are called.
+APPLICATION = "site"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,6 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _database_url() -> str:
-    """The servers of this run, but the database that this process tests on."""
-    return urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
 
 
 def _start(log: Path, environment: dict[str, str], *command: str) -> "subprocess.Popen[bytes]":
@@ -76,12 +72,16 @@ def _wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
 
 @contextmanager
 def running_site(folder: Path, **settings: str) -> Iterator[Site]:
-    """Start web and worker; the caller has set up the test database. `settings` go into their environment."""
+    """Start web and worker; the caller has set up the test database. `settings` go into their environment.
+
+    They take whatever turn or work is in the database, so no test may run beside them that does not want that.
+    """
     port = _free_port()
     environment = {
-        "DATABASE_URL": _database_url(),
+        "DATABASE_URL": backends.database_url(),
         "PORT": str(port),
         "PUBLIC_URL": f"http://localhost:{port}",
+        backends.NAME: APPLICATION,
         **settings,
     }
     web_log, worker_log = folder / "web.log", folder / "worker.log"
@@ -98,3 +98,4 @@ def running_site(folder: Path, **settings: str) -> Iterator[Site]:
     finally:
         _stop(web)
         _stop(worker)
+        backends.await_end(backends.database_url(), {APPLICATION})

@@ -28,9 +28,12 @@ document.addEventListener("securitypolicyviolation", (event) => {
 """
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One site for all tests of this process; each test makes its own people and rows."""
+    """One site for these tests; each makes its own people and rows.
+
+    It ends before a test of another folder begins: it would run the turns and the work of that one too.
+    """
     with django_db_blocker.unblock(), running_site(tmp_path_factory.mktemp("site")) as running:
         yield running
 

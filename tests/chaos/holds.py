@@ -8,9 +8,10 @@ import uuid
 import psycopg
 from psycopg import sql
 
-# A web process says who it is with `PGAPPNAME`.
+# A web process says who it is with `PGAPPNAME`. Those of other tests, in other databases, may be called the same.
 _WAITING = """
-SELECT query FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = %s
+SELECT query FROM pg_stat_activity
+WHERE wait_event_type = 'Lock' AND application_name = %s AND datname = current_database()
 """
 
 

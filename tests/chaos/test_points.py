@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from core.bridge import in_database
+from tests.backends import database_url
 from tests.chaos.rounds import ENVIRONMENT, POINTS, kill_server, kill_web, until_all_landed
 from tests.chaos.servers import database_of, own_servers
 from tests.chaos.stage import Stage, make_stage
 from tests.chaos.tally import Tally
 from tests.chaos.tools import workshop
-from tests.chaos.webs import test_database_url, web_processes
+from tests.chaos.webs import web_processes
 from tests.responses_server import ResponsesServer
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.chaos, pytest.mark.timeout(3600)]
@@ -30,7 +31,7 @@ async def test_web_killed(stage: Stage, tmp_path: Path, times: int, tallied: Tal
     """Its turns are finished by itself when it is back."""
     tally = tallied("web killed, alone")
     async with web_processes(tmp_path, 1, **ENVIRONMENT) as (web,):
-        await until_all_landed(tally, times, lambda _: kill_web(stage, test_database_url(), tally, web))
+        await until_all_landed(tally, times, lambda _: kill_web(stage, database_url(), tally, web))
     tally.assert_clean(POINTS, times)
 
 
@@ -41,7 +42,7 @@ async def test_one_web_of_two_killed(stage: Stage, tmp_path: Path, times: int, t
 
         async def play(number: int) -> None:
             victim, other = webs[number % 2], webs[(number + 1) % 2]
-            await kill_web(stage, test_database_url(), tally, victim, [other])
+            await kill_web(stage, database_url(), tally, victim, [other])
 
         await until_all_landed(tally, times, play)
     tally.assert_clean(POINTS, times)
@@ -49,7 +50,7 @@ async def test_one_web_of_two_killed(stage: Stage, tmp_path: Path, times: int, t
 
 async def test_redis_killed(stage: Stage, tmp_path: Path, times: int, tallied: Tallied) -> None:
     """It is away for two seconds and comes back empty."""
-    tally, url = tallied("Redis killed"), test_database_url()
+    tally, url = tallied("Redis killed"), database_url()
     with own_servers() as servers:
         await servers.start("redis")
         async with web_processes(tmp_path, 1, **ENVIRONMENT, **servers.redis_environment) as (web,):

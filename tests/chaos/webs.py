@@ -12,20 +12,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.error import URLError
-from urllib.parse import urlsplit
 
-from django.db import connection
+from tests import backends
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STARTUP_SECONDS = 60
-
-
-def test_database_url() -> str:
-    """The servers of this run, but the database that this process tests on."""
-    return urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
-
-
-test_database_url.__test__ = False  # type: ignore[attr-defined]
 
 
 class Web:
@@ -46,7 +37,15 @@ class Web:
     @property
     def application(self) -> str:
         """What its connections to PostgreSQL are named; another name after each start."""
-        return f"{self.log.stem} {self._starts}"
+        return self._named(self._starts)
+
+    @property
+    def applications(self) -> list[str]:
+        """What they were named after each of its starts."""
+        return [self._named(start) for start in range(1, self._starts + 1)]
+
+    def _named(self, start: int) -> str:
+        return f"{self.log.stem} {start}"
 
     @property
     def pid(self) -> int:
@@ -68,7 +67,7 @@ class Web:
             self._process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env={**self._environment, "PGAPPNAME": self.application},
+                env={**self._environment, backends.NAME: self.application},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -123,14 +122,15 @@ class Web:
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     def stop(self) -> None:
-        if not self.is_running:
-            return
-        self._running.terminate()
-        try:
-            self._running.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.pid, signal.SIGKILL)
-            self._running.wait()
+        """End it, if need be by force; nothing that it began goes on in the test's database afterwards."""
+        if self.is_running:
+            self._running.terminate()
+            try:
+                self._running.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.pid, signal.SIGKILL)
+                self._running.wait()
+        backends.await_end(self._environment["DATABASE_URL"], self.applications)
 
 
 @asynccontextmanager
@@ -138,7 +138,7 @@ async def web_processes(
     folder: Path, count: int = 2, *, kind: type[Web] = Web, **environment: str
 ) -> AsyncIterator[list[Web]]:
     """Start web processes on the test database; `environment` goes over what the tests run with."""
-    values = {"DATABASE_URL": test_database_url(), "PUBLIC_URL": "http://localhost", **environment}
+    values = {"DATABASE_URL": backends.database_url(), "PUBLIC_URL": "http://localhost", **environment}
     webs = [kind(folder, f"web{number}", values) for number in range(count)]
     try:
         for web in webs:
@@ -147,5 +147,4 @@ async def web_processes(
             await web.answers()
         yield webs
     finally:
-        for web in webs:
-            await asyncio.to_thread(web.stop)
+        await asyncio.gather(*(asyncio.to_thread(web.stop) for web in webs))

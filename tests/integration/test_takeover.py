@@ -12,16 +12,17 @@ from typing import Any
 import pytest
 
 from chat.models import Turn
+from chat.turns import process
 from chat.turns.runner import MAX_CLAIMS
 from core.bridge import in_database
-from core.models import Process
 from tests import factories
+from tests.backends import database_url
 from tests.chaos.evidence import turn_row
 from tests.chaos.rounds import ENVIRONMENT, POINTS, kill_web, until_all_landed
 from tests.chaos.stage import Stage, make_stage
 from tests.chaos.tally import Tally
 from tests.chaos.tools import workshop
-from tests.chaos.webs import test_database_url, web_processes
+from tests.chaos.webs import web_processes
 from tests.chat_client import running_turns, tab_of
 from tests.responses_server import ResponsesServer
 
@@ -32,7 +33,7 @@ async def test_killed_at_every_point(transactional_db: None, tmp_path: Path, ups
     tally = Tally("web killed")
     async with workshop() as tools, web_processes(tmp_path, 1, **ENVIRONMENT) as (web,):
         stage = await in_database(make_stage, upstream, tools)
-        await until_all_landed(tally, 1, lambda _: kill_web(stage, test_database_url(), tally, web))
+        await until_all_landed(tally, 1, lambda _: kill_web(stage, database_url(), tally, web))
     tally.assert_clean(POINTS, 1)
 
 
@@ -54,7 +55,8 @@ async def test_a_turn_that_its_living_owner_does_not_run_is_taken_again(
 ) -> None:
     stage = await in_database(make_stage, upstream)
     async with running_turns():
-        owner = await in_database(lambda: Process.objects.get().id)
+        owner = process.owner()
+        assert owner is not None
         turn = await in_database(left_behind, stage, owner=owner)
         found = await ended(turn)
     assert (found.status, found.epoch) == ("completed", 2)

@@ -15,10 +15,11 @@ from core.bridge import in_database
 from core.models import User
 from tests import factories
 from tests import tools as samples
+from tests.backends import database_url
 from tests.chaos.browser import Browser, browser
 from tests.chaos.evidence import turn_row
 from tests.chaos.holds import Holds
-from tests.chaos.webs import test_database_url, web_processes
+from tests.chaos.webs import web_processes
 from tests.responses_server import ResponsesServer
 from tools.models import ToolCall
 
@@ -82,7 +83,7 @@ async def test_killed_around_tools(transactional_db: None, tmp_path: Path, upstr
     assistant = await in_database(make_assistant, person, upstream)
     upstream.compute(answer)
     session = await in_database(factories.session_of, person)
-    holds = Holds(test_database_url())
+    holds = Holds(database_url())
     environment = {"TOOLS": ",".join(samples.PATHS), samples.FOLDER: str(tmp_path)}
     async with web_processes(tmp_path, 1, **environment) as (web,), browser([web.port], session) as tab:
         middle = {tool: await ask(tab, assistant, f"{tool} {tool}") for tool in ("look", "act")}

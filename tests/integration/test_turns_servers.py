@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from core.bridge import in_database
+from tests.backends import database_url
 from tests.chaos.rounds import ENVIRONMENT, POINTS, kill_server, until_all_landed
 from tests.chaos.servers import database_of, own_servers
 from tests.chaos.stage import make_stage
 from tests.chaos.tally import Tally
 from tests.chaos.tools import workshop
-from tests.chaos.webs import test_database_url, web_processes
+from tests.chaos.webs import web_processes
 from tests.responses_server import ResponsesServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -23,7 +24,7 @@ SLOW = 8.0
 
 
 async def test_redis_killed(transactional_db: None, tmp_path: Path, upstream: ResponsesServer) -> None:
-    tally, url = Tally("Redis killed"), test_database_url()
+    tally, url = Tally("Redis killed"), database_url()
     with own_servers() as servers:
         await servers.start("redis")
         async with workshop() as tools, web_processes(tmp_path, 1, **ENVIRONMENT, **servers.redis_environment) as webs:

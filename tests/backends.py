@@ -1,0 +1,49 @@
+"""The test's database as other programs reach it, and which of them PostgreSQL still works for.
+
+A statement that was sent is carried out, also when its sender was killed meanwhile: a row can come after the end of the
+test that killed it. So whoever starts a program gives it a name and waits here until PostgreSQL is done with it.
+"""
+
+import os
+import time
+from collections.abc import Callable, Collection
+from urllib.parse import urlsplit
+
+import psycopg
+from django.db import connection
+
+# The variable that tells a program what its connections are called.
+NAME = "PGAPPNAME"
+_SECONDS = 60
+_CLIENTS = """
+SELECT DISTINCT application_name FROM pg_stat_activity
+WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+"""
+
+
+def database_url() -> str:
+    """The servers of this run, but the database that this process tests on."""
+    return urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
+
+
+def others() -> set[str]:
+    """The names of other programs that are at work in this process's database."""
+    with psycopg.connect(database_url(), autocommit=True) as looking:
+        return _clients(looking) - {os.environ[NAME]}
+
+
+def await_end(url: str, names: Collection[str]) -> None:
+    """Wait until PostgreSQL works for no program of these names; what they wait for has to be let go of before."""
+    with psycopg.connect(url, autocommit=True) as looking:
+        _until(lambda: _clients(looking).isdisjoint(names), f"PostgreSQL still works for {', '.join(names)}")
+
+
+def _clients(looking: "psycopg.Connection[tuple[str]]") -> set[str]:
+    return {row[0] for row in looking.execute(_CLIENTS)}
+
+
+def _until(reached: Callable[[], bool], otherwise: str) -> None:
+    deadline = time.monotonic() + _SECONDS
+    while not reached():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.01)
