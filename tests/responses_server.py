@@ -19,6 +19,7 @@ import argparse
 import asyncio
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
@@ -71,6 +72,17 @@ class ResponsesServer:
     def script(self, *scripts: Script | Mapping[str, Any]) -> None:
         """What to do with the next requests, one script for each."""
         self.upstream.scripts.add(*scripts)
+
+    def let_go(self, hold: str) -> None:
+        """Let what scripts hold under this name go on."""
+        self._loop.call_soon_threadsafe(self.upstream.let_go, hold)
+
+    def await_requests(self, count: int, *, seconds: float = 60) -> None:
+        """Wait until so many requests have come, of whatever kind."""
+        deadline = time.monotonic() + seconds
+        while len(self.entries) < count:
+            assert time.monotonic() < deadline, f"{len(self.entries)} of {count} requests came"
+            time.sleep(0.01)
 
     def compute(self, function: Computed) -> None:
         """Makes the script of each request from its body."""

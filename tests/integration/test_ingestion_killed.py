@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from django.db import connection, transaction
@@ -18,21 +17,26 @@ from django.utils import timezone
 from core import outbox
 from core.models import Work
 from retrieval.models import Chunk, Document, Revision, VectorStore
-from tests import factories
+from tests import backends, factories
 from tests.ingesting import assert_whole, put_file, work
 from tests.responses_server import ResponsesServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ROOT = Path(__file__).parents[2]
+HOLD = {"hold": "embedding", "endpoint": "embeddings"}
 WORKER = "import django; django.setup(); import retrieval.tasks; from core import outbox; outbox.run_one()"
 
 
 @contextmanager
 def worker() -> Iterator["subprocess.Popen[bytes]"]:
     """A process of its own that does one piece of work in the test's database; killed with -9 at the end."""
-    database = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
-    environment = {**os.environ, "DATABASE_URL": database, "DJANGO_SETTINGS_MODULE": "config.settings"}
+    environment = {
+        **os.environ,
+        "DATABASE_URL": backends.database_url(),
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        backends.NAME: "worker",
+    }
     with subprocess.Popen([sys.executable, "-c", WORKER], cwd=ROOT, env=environment) as process:
         try:
             yield process
@@ -56,6 +60,7 @@ def someone_waits_for_a_lock() -> bool:
 
 def take_over() -> None:
     """What the sweep does once the dead worker's lease has run out."""
+    backends.await_end(backends.database_url(), {"worker"})
     assert Work.objects.get().state == "running"
     Work.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     outbox.relay()
@@ -79,9 +84,10 @@ def test_killed_while_it_reads_the_file() -> None:
 def test_killed_while_it_embeds(upstream: ResponsesServer) -> None:
     model = factories.embedding_model(endpoint=factories.responses_endpoint(upstream.base_url))
     document = put_file(factories.store(owner=factories.user(), model=model), "tides.md")
-    upstream.script({"first_delay": 20, "endpoint": "embeddings"})
+    upstream.script(HOLD)
     with worker():
-        wait_until(lambda: state(document) == "embedding")
+        upstream.await_requests(1)
+    assert state(document) == "embedding"
     (kept,) = Revision.objects.all()
     take_over()
     assert_whole(document)
@@ -102,22 +108,22 @@ def test_killed_between_chunks_and_state() -> None:
     assert_whole(document)
 
 
-def nobody_holds_it() -> bool:
-    """Let the lease run out; PostgreSQL may still be storing what the killed worker sent last, a longer lease say."""
-    Work.objects.filter(state="running").update(lease_until=timezone.now() - timedelta(seconds=1))
+def expire() -> None:
+    """Let the lease of the killed worker run out, and the sweep find that."""
+    backends.await_end(backends.database_url(), {"worker"})
+    assert Work.objects.filter(state="running").update(lease_until=timezone.now() - timedelta(seconds=1)) == 1
     outbox.relay()
-    return not Work.objects.filter(state="running").exists()
 
 
 def test_killed_again_and_again_the_file_is_given_up(upstream: ResponsesServer) -> None:
     model = factories.embedding_model(endpoint=factories.responses_endpoint(upstream.base_url))
     document = put_file(factories.store(owner=factories.user(), model=model), "tides.md")
-    for _ in range(3):
-        upstream.script({"first_delay": 20, "endpoint": "embeddings"})
+    for killed in (1, 2, 3):
+        upstream.script(HOLD)
         with worker():
-            wait_until(lambda: state(document) == "embedding" and bool(Work.objects.filter(state="running")))
-        wait_until(nobody_holds_it)
-        Document.objects.exclude(state="failed").update(state="chunking")
+            upstream.await_requests(killed)
+        assert state(document) == "embedding"
+        expire()
     document.refresh_from_db()
     assert (document.state, document.error_code, document.error_retryable) == ("failed", "worker_lost", True)
     assert not Work.objects.exists()

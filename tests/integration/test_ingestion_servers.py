@@ -1,7 +1,9 @@
 """Embedding by a server that is slow, away, or has changed its mind."""
 
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -99,13 +101,10 @@ class TestEmbeddingServer:
     def test_deleted_while_it_is_embedded(self, model: EndpointModel, upstream: ResponsesServer) -> None:
         store = factories.store(owner=factories.user(), model=model)
         document = put_file(store, "tides.md")
-        upstream.script({"first_delay": 1.0, "endpoint": "embeddings"})
-        with ThreadPoolExecutor(1) as worker:
-            running = worker.submit(work_elsewhere)
-            wait_for_a_request(upstream, running)
-            assert store.owner
+        assert store.owner
+        with embedding_elsewhere(upstream):
             services.delete_document(user=store.owner, document_id=document.pk)
-            running.result(timeout=20)
+            assert Work.objects.filter(state="running").exists()
         work()
         assert not Document.objects.exists()
         assert not Chunk.objects.exists()
@@ -115,19 +114,30 @@ class TestEmbeddingServer:
     def test_taken_over_while_it_is_embedded(self, model: EndpointModel, upstream: ResponsesServer) -> None:
         """The first worker was thought dead and comes back: what it has is thrown away, what the second made stays."""
         document = put_file(factories.store(owner=factories.user(), model=model), "tides.md")
-        upstream.script({"first_delay": 1.5, "endpoint": "embeddings"})
-        with ThreadPoolExecutor(1) as worker:
-            running = worker.submit(work_elsewhere)
-            wait_for_a_request(upstream, running)
+        with embedding_elsewhere(upstream):
             Work.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
             outbox.relay()
             work()
             assert_whole(document)
             chunks = set(Chunk.objects.values_list("id", flat=True))
-            running.result(timeout=20)
         assert_whole(document)
         assert set(Chunk.objects.values_list("id", flat=True)) == chunks
         assert not Work.objects.exists()
+
+
+@contextmanager
+def embedding_elsewhere(upstream: ResponsesServer) -> Iterator[None]:
+    """In this block a worker in another thread waits for the server's answer; after it, it has come to its end."""
+    upstream.script({"hold": "embedding", "endpoint": "embeddings"})
+    with ThreadPoolExecutor(1) as worker:
+        running = worker.submit(work_elsewhere)
+        try:
+            wait_for_a_request(upstream, running)
+            yield
+            assert not running.done(), "it did not wait"
+        finally:
+            upstream.let_go("embedding")
+        running.result(timeout=60)
 
 
 def work_elsewhere() -> None:

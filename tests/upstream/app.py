@@ -4,7 +4,7 @@ import asyncio
 import hmac
 import json
 import time
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -37,8 +37,14 @@ class Upstream:
         self._dimensions = dimensions
         self._models = models
         self._records: OrderedDict[str, Record] = OrderedDict()
+        self._holds: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+
+    def let_go(self, hold: str) -> None:
+        """Let what is held under this name go on, now and later. Only in the server's event loop."""
+        self._holds[hold].set()
 
     def reset(self) -> None:
+        self._holds.clear()
         self.scripts.clear()
         self.kind = OPENAI
         self.journal.clear()
@@ -100,7 +106,7 @@ class Upstream:
     async def _create(self, request: web.Request, entry: Entry, body: Body) -> web.StreamResponse:
         kind, heard = self.kind, self.kind.heard(body)
         script = self.scripts.take("responses", heard, request.headers.get("x-script", ""))
-        if script is not None and (early := await _early(request, script)) is not None:
+        if script is not None and (early := await self._early(request, script)) is not None:
             return early
         if script is not None and script.recording:
             return await send_recording(request, script, entry)
@@ -132,7 +138,7 @@ class Upstream:
 
     async def _retrieve(self, request: web.Request, entry: Entry, body: Body) -> web.StreamResponse:
         script = self.scripts.take("retrieve", body)
-        if script is not None and (early := await _early(request, script)) is not None:
+        if script is not None and (early := await self._early(request, script)) is not None:
             return early
         if self.kind.missing is not None:
             return _refused(self.kind.missing)
@@ -142,6 +148,7 @@ class Upstream:
             return _refuse(404, f"Response with id '{request.match_info['id']}' not found.")
         if streams:
             place = -1 if script is not None and script.from_start else int(request.query.get("starting_after", "-1"))
+            await asyncio.sleep(script.first_delay if script is not None else 0)
             return await follow(request, record, place, script)
         return web.json_response(record.response)
 
@@ -163,11 +170,27 @@ class Upstream:
 
     async def _embed(self, request: web.Request, entry: Entry, body: Body) -> web.StreamResponse:
         script = self.scripts.take("embeddings", body)
-        if script is not None and (early := await _early(request, script)) is not None:
+        if script is not None and (early := await self._early(request, script)) is not None:
             return early
         if not body.get("input"):
             return _refuse(400, "Missing required parameter: 'input'.", code="missing_required_parameter")
+        if script is not None:
+            await asyncio.sleep(script.first_delay)
         return web.json_response(embeddings_document(body, self._dimensions))
+
+    async def _early(self, request: web.Request, script: Script) -> web.StreamResponse | None:
+        """What a script does before any header is sent, or None where it goes on to answer."""
+        if script.hold:
+            await self._holds[script.hold].wait()
+        if script.at_headers:
+            await asyncio.sleep(script.first_delay)
+            await break_off(request, script)
+        if script.status == 200 and script.body is None:
+            return None
+        await asyncio.sleep(script.first_delay)
+        given = script.body if script.body is not None else {}
+        text, kind = (given, "text/plain") if isinstance(given, str) else (json.dumps(given), "application/json")
+        return web.Response(text=text, status=script.status, headers={"content-type": kind, **script.headers})
 
     async def _list_models(self, request: web.Request, entry: Entry, body: Body) -> web.StreamResponse:
         rows = [{"id": name, "object": "model", "created": 0, "owned_by": "tests"} for name in self._models]
@@ -187,19 +210,6 @@ class Upstream:
     async def _post_reset(self, request: web.Request) -> web.Response:
         self.reset()
         return web.json_response({})
-
-
-async def _early(request: web.Request, script: Script) -> web.StreamResponse | None:
-    """What a script does before any header is sent, or None where it goes on to answer."""
-    if script.at_headers:
-        await asyncio.sleep(script.first_delay)
-        await break_off(request, script)
-    if script.status == 200 and script.body is None:
-        return None
-    await asyncio.sleep(script.first_delay)
-    text = script.body if isinstance(script.body, str) else json.dumps(script.body if script.body is not None else {})
-    headers = {"content-type": "text/plain" if isinstance(script.body, str) else "application/json", **script.headers}
-    return web.Response(text=text, status=script.status, headers=headers)
 
 
 async def _json_body(request: web.Request) -> Any:

@@ -127,6 +127,7 @@ async def send_recording(request: web.Request, script: Script, entry: Entry) -> 
     content = await asyncio.to_thread(Path(script.recording).read_bytes)
     response = await open_stream(request, script.headers)
     size = script.chunk or max(1, len(content))
+    await asyncio.sleep(script.first_delay)
     entry.first_byte = time.monotonic()
     for at in range(0, len(content), size):
         await response.write(content[at : at + size])
