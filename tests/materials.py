@@ -86,9 +86,9 @@ def past_turn(chance: Random) -> PastTurn:
     return PastTurn(uuid.uuid4(), items, "question", "answer")
 
 
-def passage(number: int, quoted: str) -> NumberedPassage:
+def passage(number: int, quoted: str, score: float = 0.0) -> NumberedPassage:
     ids = uuid.uuid4(), uuid.uuid4()
-    return NumberedPassage(number, *ids, 'a "name".pdf', number, "Heading", 0, len(quoted), 1 / number, quoted)
+    return NumberedPassage(number, *ids, 'a "name".pdf', number, "Heading", 0, len(quoted), score or 1 / number, quoted)
 
 
 def choice(window: int, answer: int = 256, ratio: float = 1.0) -> ModelChoice:
@@ -130,7 +130,7 @@ def any_materials(chance: Random, strategies: Sequence[str]) -> Materials:
         past=past,
         summary=summary,
         summarised=covered,
-        passages=tuple(passage(place, text(chance, 200)) for place in range(1, chance.randint(1, 6))),
+        passages=tuple(passage(place, text(chance, 200), chance.random()) for place in range(1, chance.randint(1, 6))),
         produced=tuple(answer(chance, closed=True)) if chance.random() < 0.5 else (),
         tools=chance.choice([(), (tool,)]),
     )

@@ -32,7 +32,7 @@ Line = Sequence[Piece[PastTurn] | Piece[NumberedPassage]]
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What of a line fits, with its tokens: turns from the oldest on, passages from the best on."""
+    """What of a line fits, with its tokens: turns from the oldest on, passages by their numbers."""
 
     turns: tuple[PastTurn, ...]
     passages: tuple[NumberedPassage, ...]
@@ -61,10 +61,13 @@ def turn_pieces(turns: Iterable[PastTurn], limit: int | None) -> list[Piece[Past
 
 
 def passage_pieces(passages: Iterable[NumberedPassage]) -> list[Piece[NumberedPassage]]:
-    """The passages, best first; the first one pays for the block around them."""
+    """The passages, best first; the first one pays for the block around them.
+
+    Their numbers follow the order in which they are read, which is another.
+    """
+    ranked = sorted(passages, key=lambda passage: (-passage.score, passage.number))
     return [
-        Piece(passage, passage_tokens(passage) + (0 if place else BLOCK_TOKENS))
-        for place, passage in enumerate(passages)
+        Piece(passage, passage_tokens(passage) + (0 if place else BLOCK_TOKENS)) for place, passage in enumerate(ranked)
     ]
 
 
@@ -102,4 +105,4 @@ def kept_of(line: Line, budget: int) -> Kept:
         else:
             passages.append(piece.value)
             quoted += piece.tokens
-    return Kept(tuple(turns), tuple(passages), said, quoted)
+    return Kept(tuple(turns), tuple(sorted(passages, key=lambda passage: passage.number)), said, quoted)

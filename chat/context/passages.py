@@ -37,6 +37,16 @@ class NumberedPassage:
     score: float
     text: str
     call: str = ""
+    page_starts: tuple[tuple[int, int], ...] = ()
+    """Where it reaches over several pages: the offsets in the revision and the numbers of those behind the first."""
+
+    @property
+    def last_page(self) -> int | None:
+        return self.page_starts[-1][1] if self.page_starts else self.page
+
+    def page_at(self, offset: int) -> int | None:
+        """The page on which this offset in the revision stands."""
+        return next((page for start, page in reversed(self.page_starts) if start <= offset), self.page)
 
     def numbered(self, number: int) -> "NumberedPassage":
         return replace(self, number=number)
@@ -54,6 +64,7 @@ class NumberedPassage:
             "end": self.end,
             "score": round(self.score, 6),
             **({"call": self.call} if self.call else {}),
+            **({"page_starts": [list(start) for start in self.page_starts]} if self.page_starts else {}),
         }
 
     def for_provider(self) -> ProviderPassage:
@@ -68,7 +79,7 @@ class NumberedPassage:
 
 
 def number(found: Iterable[FoundPassage], *, call: str = "") -> list[NumberedPassage]:
-    """Number passages from 1 in the order of their rank."""
+    """Number passages from 1 in the order given: that of the block."""
     return [
         NumberedPassage(
             number=position,
@@ -82,6 +93,7 @@ def number(found: Iterable[FoundPassage], *, call: str = "") -> list[NumberedPas
             score=passage.score,
             text=passage.text,
             call=call,
+            page_starts=passage.page_starts,
         )
         for position, passage in enumerate(found, start=1)
     ]
@@ -92,7 +104,12 @@ def restore(references: Sequence[dict[str, Any]]) -> list[NumberedPassage]:
     texts = {str(row.id): row.text for row in Revision.objects.filter(id__in={ref["revision"] for ref in references})}
     return [
         NumberedPassage(
-            **{**ref, "revision": uuid.UUID(ref["revision"]), "document": uuid.UUID(ref["document"])},
+            **{
+                **ref,
+                "revision": uuid.UUID(ref["revision"]),
+                "document": uuid.UUID(ref["document"]),
+                "page_starts": tuple((start, page) for start, page in ref.get("page_starts", ())),
+            },
             text=texts[ref["revision"]][ref["start"] : ref["end"]],
         )
         for ref in references
@@ -106,7 +123,9 @@ def _attribute(name: str, value: object) -> str:
 
 def _quoted(passage: NumberedPassage) -> str:
     attributes = [_attribute("number", passage.number), _attribute("document", passage.name)]
-    if passage.page is not None:
+    if passage.page != passage.last_page:
+        attributes.append(_attribute("pages", f"{passage.page}-{passage.last_page}"))
+    elif passage.page is not None:
         attributes.append(_attribute("page", passage.page))
     if passage.heading:
         attributes.append(_attribute("heading", passage.heading))

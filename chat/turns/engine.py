@@ -32,7 +32,7 @@ from chat.turns.scope import tool_scope
 from chat.turns.steps import Answered, CallTools, Failed, Memory, Step, StepOutcome
 from chat.turns.upstream import Upstream
 from core.bridge import in_database
-from retrieval.search import retrieve
+from retrieval.search import in_reading_order, retrieve
 from tools.toolbox import Toolbox
 
 _WAITING = events.StateChanged(Turn.Status.IN_PROGRESS, "Waiting for the model…")
@@ -108,7 +108,8 @@ class Engine:
 
     async def _search(self, job: Job) -> tuple[NumberedPassage, ...]:
         query = make_query(job.question.text, job.past)
-        passages = tuple(number(await retrieve(query, scope=job.scope, limit=job.version.passages)))
+        found = await retrieve(query, scope=job.scope, limit=job.version.passages)
+        passages = tuple(number(in_reading_order(found)))
         if passages:
             await in_database(recorder.save_passages, job.claimed, passages)
         return passages

@@ -85,7 +85,7 @@ def _citation(turn: uuid.UUID, item: uuid.UUID, found: FoundCitation) -> Citatio
         position=found.position,
         revision_id=found.passage.revision,
         document_name=found.passage.name,
-        page=found.passage.page,
+        page=found.passage.page_at(found.start),
         heading=found.passage.heading,
         start=found.start,
         end=found.end,

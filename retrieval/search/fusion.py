@@ -19,6 +19,7 @@ from retrieval.models import VectorStore
 from retrieval.models.chunks import TERM_SPACE
 from retrieval.search.dense import Vector
 from retrieval.search.neighbours import Hit, Span
+from retrieval.search.query import Passage
 from retrieval.search.words import Words
 
 # Candidates from each side. A chunk below this rank on both sides is not among the few that are asked for.
@@ -84,6 +85,17 @@ FROM unnest(%s::uuid[], %s::int[], %s::int[]) AS span (revision, first, past)
 JOIN retrieval_revision revision ON revision.id = span.revision
 """
 
+# By its number: a long document has thousands of pages, a passage reaches over two or three.
+_PAGES = """
+SELECT span.revision, span.first, span.past, (revision.pages -> page ->> 0)::int, page + 1
+FROM unnest(%s::uuid[], %s::int[], %s::int[], %s::int[], %s::int[])
+    AS span (revision, first, past, first_page, last_page)
+JOIN retrieval_revision revision ON revision.id = span.revision
+CROSS JOIN LATERAL generate_series(span.first_page, span.last_page - 1) AS page
+WHERE (revision.pages -> page ->> 1)::int > (revision.pages -> page ->> 0)::int
+ORDER BY page
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -99,7 +111,7 @@ def find(question: Question, scope: QuerySet[VectorStore], model: EndpointModel,
         scope_sql, scope_params = scope.order_by().values("pk").query.sql_with_params()
     except EmptyResultSet:
         return []
-    words, candidates = question.words, max(CANDIDATES, 4 * limit)
+    words, candidates = question.words, max(CANDIDATES, 2 * limit)
     parameters: list[Any] = [
         None if question.vector is None else HalfVector(question.vector).to_text(),
         SparseVector(dict(words.weights), TERM_SPACE).to_text() if words.weights else None,
@@ -129,3 +141,16 @@ def texts_between(spans: Sequence[Span]) -> dict[Span, str]:
     with connection.cursor() as cursor:
         cursor.execute(_BETWEEN, [list(revisions), list(starts), list(ends)])
         return {(revision, start, end): text for revision, start, end, text in cursor.fetchall()}
+
+
+def page_starts(found: Sequence[Passage]) -> dict[Span, list[tuple[int, int]]]:
+    """Return, for each of these passages, the offsets and numbers of the pages that begin within it."""
+    if not found:
+        return {}
+    starts: dict[Span, list[tuple[int, int]]] = {}
+    columns = zip(*((one.revision_id, one.start, one.end, one.page_start, one.page_end) for one in found), strict=True)
+    with connection.cursor() as cursor:
+        cursor.execute(_PAGES, [list(column) for column in columns])
+        for revision, start, end, offset, page in cursor.fetchall():
+            starts.setdefault((revision, start, end), []).append((offset, page))
+    return starts

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 
 from core.tokens import count_tokens
@@ -50,6 +50,22 @@ def runs(hits: Iterable[Hit]) -> list[Run]:
     return sorted(found, key=lambda run: (-_best(run).score, _best(run).chunk_id))
 
 
+def distinct(hits: Iterable[Hit]) -> list[Hit]:
+    """The hits without those whose text one before them has: a file may lie in several of the stores."""
+    first: dict[str, Hit] = {}
+    for hit in hits:
+        first.setdefault(hit.text, hit)
+    return list(first.values())
+
+
+def in_reading_order(found: Sequence[Passage]) -> list[Passage]:
+    """Passages, the best first, put together by document and in the order of its text; the best document first."""
+    rank: dict[uuid.UUID, int] = {}
+    for place, each in enumerate(found):
+        rank.setdefault(each.revision_id, place)
+    return sorted(found, key=lambda each: (rank[each.revision_id], each.start))
+
+
 def gaps(found: Iterable[Run]) -> list[Span]:
     """The spans that lie between neighbours and belong to neither."""
     pairs = (pair for run in found for pair in pairwise(run))
@@ -82,6 +98,21 @@ def passage(run: Run, between: Mapping[Span, str]) -> Passage:
         lexical_score=max(hit.lexical_score for hit in run),
         tokens=count_tokens(text),
     )
+
+
+def over_pages(found: Iterable[Passage]) -> list[Passage]:
+    """Those that reach over the end of a page."""
+    return [each for each in found if (each.page_end or 0) > (each.page_start or 0)]
+
+
+def with_pages(found: Iterable[Passage], starts: Mapping[Span, Sequence[tuple[int, int]]]) -> list[Passage]:
+    """The passages with where their pages begin, for each of `over_pages`."""
+    return [
+        replace(each, page_starts=tuple(starts[key]))
+        if (key := (each.revision_id, each.start, each.end)) in starts
+        else each
+        for each in found
+    ]
 
 
 def _place(hit: Hit) -> tuple[uuid.UUID, int]:

@@ -27,8 +27,9 @@ class Passage:
 
     `score` is what it is ranked by; `dense_score` is the cosine with the question, `lexical_score` the share of the
     question's words covered (0 to 1, weighted by how rare they are). Where neighbours were joined, scores, `chunk_id`
-    and `heading` are those of the best of them. Pages count from 1 and are None for documents without pages.
-    `tokens` counts `text`.
+    and `heading` are those of the best of them. Pages count from 1 and are None for documents without pages;
+    `page_starts` are the offsets (in the revision) and numbers of those that begin behind `start`. `tokens` counts
+    `text`.
     """
 
     chunk_id: int
@@ -45,3 +46,4 @@ class Passage:
     dense_score: float
     lexical_score: float
     tokens: int
+    page_starts: tuple[tuple[int, int], ...] = ()

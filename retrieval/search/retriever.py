@@ -11,14 +11,17 @@ from core.models import EndpointModel
 from retrieval.embeddings import Embedder, embedder_for
 from retrieval.models import VectorStore
 from retrieval.search.dense import Vector, aembed_question, embed_question
-from retrieval.search.fusion import Question, find, texts_between
-from retrieval.search.neighbours import Hit, gaps, passage, runs
+from retrieval.search.fusion import Question, find, page_starts, texts_between
+from retrieval.search.neighbours import Hit, distinct, gaps, over_pages, passage, runs, with_pages
 from retrieval.search.query import Passage, Query
 from retrieval.search.scope import Survey, survey
 from retrieval.search.words import question_words
 from retrieval.selectors import embedding_target
 
 Vectors = Mapping[uuid.UUID, Vector | None]
+
+# More than are asked for are looked at: the same text may be found in two stores.
+TWICE = 2
 
 
 async def retrieve(query: Query, *, scope: QuerySet[VectorStore], limit: int) -> list[Passage]:
@@ -28,8 +31,8 @@ async def retrieve(query: Query, *, scope: QuerySet[VectorStore], limit: int) ->
     `query.dense`). share is how much of `query.lexical` it covers: its BM25 score divided by Σ qtf·idf, the score of a
     chunk that covered everything; so both lie between 0 and 1 and can be added. α is the store's `dense_share`, or
     what suits its embedding model; idf is that of the whole scope. Chunks that neither share telling words with the
-    question nor come near it in meaning are left out, so there may be no answer. Chunks that follow each other in a
-    document are joined into one passage.
+    question nor come near it in meaning are left out, so there may be no answer. Of chunks with the same text the best
+    counts. Chunks that follow each other in a document are joined into one passage.
 
     `scope` becomes a part of the statement's WHERE: whoever calls passes what the person may search
     (`VectorStore.objects.visible_to(user)` or an assistant's stores). Only documents in use that have been indexed
@@ -59,7 +62,8 @@ def _search(query: Query, scope: QuerySet[VectorStore], limit: int, found: Surve
     hits: list[Hit] = []
     words = question_words(query.lexical, found.languages, scope, found.total)
     for key, model in found.models.items():
-        hits += find(Question(vectors[key], words), scope, model, limit)
-    best = runs(sorted(hits, key=lambda hit: -hit.score)[:limit])
+        hits += find(Question(vectors[key], words), scope, model, TWICE * limit)
+    best = runs(distinct(sorted(hits, key=lambda hit: (-hit.score, hit.chunk_id)))[:limit])
     between = texts_between(gaps(best))
-    return [passage(run, between) for run in best]
+    passages = [passage(run, between) for run in best]
+    return with_pages(passages, page_starts(over_pages(passages)))

@@ -16,10 +16,10 @@ from django.test.utils import CaptureQueriesContext
 from core.models import EndpointModel
 from core.models.grants import Role
 from core.tokens import count_tokens
-from retrieval import services
+from retrieval import ingestion, services
 from retrieval.embeddings import embedder_for
 from retrieval.errors import EmbeddingDimensionError, EmbeddingUnavailableError
-from retrieval.models import Chunk, ChunkEmbedding, ChunkWeights, Document, VectorStore
+from retrieval.models import Chunk, ChunkEmbedding, ChunkWeights, Document, Revision, VectorStore
 from retrieval.search import Passage, Query, fusion, retrieve, retrieve_now
 from retrieval.search.lexical import AVERAGE_LENGTH, K1, B
 from retrieval.search.terms import terms
@@ -224,7 +224,8 @@ def test_neighbours_are_one_passage() -> None:
 def test_models_are_searched_each_with_its_own_vectors(upstream: ResponsesServer) -> None:
     served = factories.embedding_model(endpoint=factories.responses_endpoint(upstream.base_url))
     one, two = factories.store(), factories.store(model=served)
-    documents = [factories.indexed_document(store, text="The harbour code is 4711.") for store in (one, two)]
+    texts = {one: "The harbour code is 4711.", two: "The code of the harbour is 4711."}
+    documents = [factories.indexed_document(store, text=text) for store, text in texts.items()]
     found = ask("harbour code", [one, two])
     assert {each.document_id for each in found} == {document.pk for document in documents}
     assert len(set(ChunkEmbedding.objects.values_list("model", flat=True))) == 2
@@ -282,3 +283,38 @@ def test_a_server_that_is_away_is_told(upstream: ResponsesServer) -> None:
 def test_weights_fit_the_chunks() -> None:
     store = random_store(1, 5)
     assert ChunkWeights.objects.filter(store=store).count() == Chunk.objects.filter(store=store).count() == 5
+
+
+def paged_document(store: VectorStore, *texts: str) -> Document:
+    """A document of these pages, indexed."""
+    made = factories.document(store, text="\n".join(texts))
+    starts = [sum(len(text) + 1 for text in texts[:page]) for page in range(len(texts))]
+    pages = [[start, start + len(text)] for start, text in zip(starts, texts, strict=True)]
+    Revision.objects.create(document=made, text="\n".join(texts), pages=pages, extractor="test")
+    ingestion.ingest(factories.claim(ingestion.INGEST, made.pk))
+    made.refresh_from_db()
+    return made
+
+
+def test_a_passage_over_the_end_of_a_page_knows_its_pages() -> None:
+    store = factories.store(owner=factories.user())
+    pages = [f"Harbour rule {page}. " + "The pilot waits at the quay. " * 25 for page in range(1, 4)]
+    made = paged_document(store, pages[0], "", *pages[1:])
+    (found,) = ask("harbour pilot quay", [store], limit=50)
+    assert made.revision is not None
+    assert (found.page_start, found.page_end) == (1, 4)
+    assert [made.revision.text[start : start + 14] for start, _ in found.page_starts] == [
+        "Harbour rule 2",
+        "Harbour rule 3",
+    ]
+    assert [page for _, page in found.page_starts] == [3, 4], "an empty page holds nothing"
+
+
+def test_the_same_text_in_two_stores_is_found_once_and_others_take_its_place() -> None:
+    person = factories.user()
+    stores = [factories.store(owner=person) for _ in range(2)]
+    for store in stores:
+        factories.indexed_document(store, text="The pilot of the harbour waits at the quay.")
+    factories.indexed_document(stores[1], text="No harbour without a pilot.")
+    found = ask("harbour pilot", stores, limit=2)
+    assert len({passage.text for passage in found}) == len(found) == 2

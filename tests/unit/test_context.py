@@ -36,3 +36,22 @@ def test_a_follow_up_is_searched_with_the_turns_before_it() -> None:
     assert query.dense[0] == ("And the second one?", 1.0)
     assert query.dense[1] == ("Which boats need a pilot?", 0.5)
     assert query.lexical == "And the second one?\nWhich boats need a pilot?"
+
+
+def test_a_passage_over_several_pages_says_so_and_knows_where_each_begins() -> None:
+    long = NumberedPassage(
+        number=1,
+        revision=uuid.uuid4(),
+        document=uuid.uuid4(),
+        name="report.pdf",
+        page=3,
+        heading="",
+        start=100,
+        end=300,
+        score=0.5,
+        text="…",
+        page_starts=((180, 4), (260, 6)),
+    )
+    assert 'document="report.pdf" pages="3-6"' in block([long])
+    assert [long.page_at(offset) for offset in (100, 179, 180, 259, 260, 299)] == [3, 3, 4, 4, 6, 6]
+    assert long.reference()["page_starts"] == [[180, 4], [260, 6]]

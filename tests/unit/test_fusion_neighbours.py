@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.search.neighbours import Hit, Run, gaps, passage, runs
+from retrieval.search.neighbours import Hit, Run, distinct, gaps, in_reading_order, passage, runs
 
 REVISION, DOCUMENT = uuid.uuid4(), uuid.uuid4()
 
@@ -87,3 +87,28 @@ def test_documents_are_never_joined() -> None:
 def test_nothing_found_is_nothing() -> None:
     assert runs([]) == []
     assert gaps([]) == []
+
+
+@given(chunked())
+def test_the_reading_order_is_that_of_the_text(case: tuple[str, list[Hit]]) -> None:
+    text, hits = case
+    found = runs(hits)
+    passages = [passage(run, texts(text, found)) for run in found]
+    starts = [each.start for each in in_reading_order(passages)]
+    assert starts == sorted(each.start for each in passages)
+
+
+def test_documents_keep_the_order_of_their_best_passages() -> None:
+    other = uuid.uuid4()
+    hits = [
+        hit("one two three four", 5, 8, 13, score=0.9),
+        hit("one two three four", 2, 4, 7, score=0.8, revision=other),
+        hit("one two three four", 0, 0, 3, score=0.1),
+    ]
+    ordered = in_reading_order([passage(run, {}) for run in runs(hits)])
+    assert [(each.revision_id, each.start) for each in ordered] == [(REVISION, 0), (REVISION, 8), (other, 4)]
+
+
+def test_of_the_same_text_the_first_counts() -> None:
+    once, again = hit("tide", 0, 0, 4), hit("tide", 0, 0, 4, revision=uuid.uuid4())
+    assert distinct([once, hit("tides", 1, 0, 5), again]) == [once, hit("tides", 1, 0, 5)]

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from retrieval.errors import RetrievalError
-from retrieval.search import Query, retrieve
+from retrieval.search import Query, in_reading_order, retrieve
 from tools.base import Context, Limits, Shape, Tool
 from tools.errors import ToolFailedError
 
@@ -44,7 +44,7 @@ class FoundPassages(Shape):
 async def _search(question: Question, context: Context) -> FoundPassages:
     limit = context.config.passages if isinstance(context.config, Search) else DEFAULT_PASSAGES
     try:
-        found = await retrieve(Query.of(question.query), scope=await context.scope(), limit=limit)
+        found = in_reading_order(await retrieve(Query.of(question.query), scope=await context.scope(), limit=limit))
     except RetrievalError as error:
         raise ToolFailedError(f"The documents cannot be searched now: {error.message}") from error
     numbers = context.cite(found)
