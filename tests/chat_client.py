@@ -119,6 +119,12 @@ class Tab:
     async def send_bytes(self, data: bytes) -> None:
         await self.socket.send_input({"type": "websocket.receive", "bytes": data})
 
+    async def closes(self) -> int:
+        """Return the code with which the server closes the socket; nothing else may come before."""
+        message = await self.socket.receive_output(timeout=10)
+        assert message["type"] == "websocket.close", message
+        return int(message["code"])
+
     async def closed(self) -> int:
         """Wait until the server closes the socket, and return its code."""
         async with asyncio.timeout(10):

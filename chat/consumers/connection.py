@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,6 +20,7 @@ from core.errors import ParleyError
 logger = logging.getLogger(__name__)
 
 SESSION_ENDED = 4401
+RIGHT_WITHDRAWN = 4403
 TOO_SLOW = 4408
 FLOODED = 4429
 # RFC 6455's registry: "Internal Error" and "Try Again Later"
@@ -36,7 +37,7 @@ CLOSED_ALREADY = (OSError, RuntimeError)
 class Timing:
     """Seconds: for which frames are counted (`allowance`), between two looks whether session and rights still hold
     (that they do not is to be found within five), that a frame may wait for a tab that takes nothing, and that the
-    closing frame may."""
+    last frames may."""
 
     period: float = 10.0
     recheck: float = 4.0
@@ -136,21 +137,23 @@ class Connection(AsyncWebsocketConsumer, ABC):
     def _is_ending(self) -> bool:
         return self._ending is not None
 
-    def _end(self, code: int) -> None:
-        """Close the socket with this code. What still waits to be sent is dropped."""
+    def _end(self, code: int, *, last: Sequence[Frame] = ()) -> None:
+        """Close the socket with this code, after these last frames. What still waits to be sent is dropped."""
         if self._ending is None:
             self._ending = code
             if self._delivery is not None:
                 self._delivery.cancel()
-            self._spawn(self._say_goodbye(code))
+            self._spawn(self._say_goodbye(code, [encode(frame) for frame in last]))
 
     def _end_if_stuck(self) -> None:
         if self._outgoing.stuck_seconds > self.timing.stuck:
             self._end(TOO_SLOW)
 
-    async def _say_goodbye(self, code: int) -> None:
+    async def _say_goodbye(self, code: int, last: Sequence[str]) -> None:
         try:
             async with asyncio.timeout(self.timing.farewell):
+                for frame in last:
+                    await self._send_text(frame)
                 await self.close(code=code)
         except TimeoutError:
             self._left.set()

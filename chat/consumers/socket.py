@@ -6,24 +6,25 @@ import time
 import uuid
 from collections.abc import Callable, Coroutine
 from functools import wraps
-from typing import Any, Concatenate, Final, Literal, ParamSpec
+from typing import Any, Concatenate, Final, ParamSpec
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
 from chat.consumers import incoming, topics
 from chat.consumers.allowance import Allowance
-from chat.consumers.connection import AWAY, FLOODED, SESSION_ENDED, Connection
+from chat.consumers.connection import AWAY, FLOODED, RIGHT_WITHDRAWN, SESSION_ENDED, Connection
 from chat.consumers.documents import DocumentWatch
 from chat.consumers.feed import Feed
 from chat.consumers.hearing import Hearing
 from chat.consumers.reading import MAX_FRAME_BYTES, read, ref_of
 from chat.consumers.starting import start
 from chat.consumers.watching import ConversationWatch, created_frame, withdrawn_frame
+from chat.errors import InternalError
 from chat.models import Turn
 from chat.realtime import hints
 from chat.realtime.hub import LOST
-from chat.rendering.protocol import Limits
+from chat.rendering.protocol import Limits, Unsubscribed
 from chat.services import messages, turns
 from chat.services.starting import Started
 from chat.turns import process
@@ -114,6 +115,10 @@ class ChatConsumer(Connection):
             logger.warning("A frame could not be answered: %s", error)
             away = UnavailableError("The database does not answer right now. Try again in a moment.")
             self._put_error(away, ref_of(text_data))
+        except Exception:
+            # a frame that we fail at is no reason to take everything else away from the page
+            logger.exception("A frame could not be handled")
+            self._put_error(InternalError("Something went wrong on our side. Try again."), ref_of(text_data))
 
     async def _handle(self, frame: Any) -> None:
         match frame:
@@ -122,7 +127,7 @@ class ChatConsumer(Connection):
             case incoming.Subscribe():
                 await self._subscribe(frame)
             case incoming.Unsubscribe():
-                await self._unsubscribe(frame.topic, "asked")
+                await self._unsubscribe(frame.topic)
             case incoming.TurnCreate() | incoming.TurnRetry() | incoming.TurnContinue() | incoming.TurnEdit():
                 await self._started(await in_database(start, self.user, frame), frame.ref)
             case incoming.TurnWithdraw():
@@ -187,14 +192,14 @@ class ChatConsumer(Connection):
             self._watches[topic.id] = ConversationWatch(topic.id, self._put, self._ended)
         await self._hearing.join(topic.name, await in_database(topics.groups, self.user, topic))
 
-    async def _unsubscribe(self, name: str, code: Literal["asked", "not_found"]) -> None:
+    async def _unsubscribe(self, name: str) -> None:
         topic = self._topics.pop(name, None)
         if topic is None:
             return
         if topic.id is not None and (watch := self._watches.pop(topic.id, None)):
             watch.close()
         await self._hearing.leave(name)
-        self._put_frame({"type": "unsubscribed", "topic": name, "code": code})
+        self._put_frame({"type": "unsubscribed", "topic": name, "code": "asked"})
 
     # Hints from other places ------------------------------------------------------------------------------------
 
@@ -248,7 +253,7 @@ class ChatConsumer(Connection):
         return str(self.scope.get("cookies", {}).get(settings.SESSION_COOKIE_NAME, ""))
 
     async def _recheck(self) -> None:
-        """Close or unsubscribe what is no longer allowed, and repair what a lost hint left behind."""
+        """Close what is no longer allowed, and repair what a lost hint left behind."""
         while True:
             await asyncio.sleep(self.timing.recheck)
             self._end_if_stuck()
@@ -260,12 +265,18 @@ class ChatConsumer(Connection):
         if refused is None:
             self._end(SESSION_ENDED)
             return
-        for name in refused:
-            await self._unsubscribe(name, "not_found")
+        if refused:
+            # what waits in the queue, and who else is just telling this socket something, may be about these topics
+            self._end(RIGHT_WITHDRAWN, last=[_lost(name) for name in refused])
+            return
         await self._hearing.again()
         await self._documents.again()
         for watch in list(self._watches.values()):
             await watch.sync()
+
+
+def _lost(topic: str) -> Unsubscribed:
+    return {"type": "unsubscribed", "topic": topic, "code": "not_found"}
 
 
 def _refused(session_key: str, user: User, watched: list[topics.Topic]) -> list[str] | None:

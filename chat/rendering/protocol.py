@@ -44,7 +44,7 @@ class Subscribed(TypedDict):
 
 
 class Unsubscribed(TypedDict):
-    """No further changes of the topic come: it was asked for, or the right to it is gone."""
+    """No further changes of the topic come: it was asked for, or the right to it is gone and the socket closes."""
 
     type: Literal["unsubscribed"]
     topic: str

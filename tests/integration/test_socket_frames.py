@@ -4,10 +4,12 @@ import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from channels.sessions import CookieMiddleware
+from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -201,3 +203,57 @@ async def test_any_text_is_stored_or_refused(person: User, text: str) -> None:
     said = text.replace("\x00", "").strip()
     assert stored == ([said] if said else [])
     assert [frame["type"] for frame in frames] == ["turn.created" if said else "error"]
+
+
+# What we fail at --------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def half_migrated() -> AsyncIterator[None]:
+    """The database lacks a table, as one that was brought up to date by halves."""
+
+    def rename(old: str, new: str) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE {old} RENAME TO {new}")
+
+    await in_database(rename, "chat_turn", "chat_turn_away")
+    try:
+        yield
+    finally:
+        await in_database(rename, "chat_turn_away", "chat_turn")
+
+
+@pytest.mark.parametrize("kind", ["turn.create", "turn.retry", "turn.edit", "turn.withdraw", "turn.stop"])
+async def test_a_frame_that_fails_on_our_side_is_answered_and_the_socket_stays(
+    person: User, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    assistant = await in_database(lambda: factories.assistant(owner=person).pk)
+    ids = {"conversation": uuid.uuid4(), "assistant": assistant} if kind == "turn.create" else {"turn": uuid.uuid4()}
+    words = {"text": "Hi"} if kind in {"turn.create", "turn.edit"} else {}
+    client = {} if kind in {"turn.withdraw", "turn.stop"} else {"client_id": uuid.uuid4()}
+    async with tab_of(person) as tab, half_migrated():
+        for ref in ("one", "two"):
+            await tab.send(type=kind, **ids, **words, **client, ref=ref)
+            (error,) = await tab.answers()
+            assert (error["type"], error["code"], error["ref"], error["retryable"]) == (
+                "error",
+                "internal_error",
+                ref,
+                True,
+            )
+            assert "chat_turn" not in error["message"], "the reason is for the log"
+    failures = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert len(failures) == 2
+    assert all(record.exc_info for record in failures)
+
+
+async def test_after_a_failure_of_ours_the_same_socket_does_its_work(person: User) -> None:
+    assistant = await in_database(lambda: factories.assistant(owner=person).pk)
+    frame = {"type": "turn.create", "conversation": uuid.uuid4(), "client_id": uuid.uuid4(), "text": "Hi"}
+    async with tab_of(person) as tab:
+        async with half_migrated():
+            await tab.send(**frame, assistant=assistant)
+            assert [answer["code"] for answer in await tab.answers()] == ["internal_error"]
+        await tab.send(**frame, assistant=assistant)
+        await tab.until("turn.created")
+    assert await in_database(Turn.objects.count) == 1

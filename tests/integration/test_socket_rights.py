@@ -139,14 +139,16 @@ async def test_a_withdrawn_right_ends_what_was_watched_within_five_seconds(turns
         ended = [await teammate.until("unsubscribed") for _ in range(2)]
         assert time.monotonic() - began < WITHIN
         assert {(frame["topic"], frame["code"]) for frame in ended} == {(library, "not_found"), (talk, "not_found")}
+        assert await teammate.closes() == 4403, "nothing comes after"
 
         await owner.answers()
         await send_hint(document.pk, document.store_id)
-        assert (await owner.until("document.changed"))["document"] == str(document.pk)
-        assert await teammate.answers() == [], "nothing of it is heard any more"
-        for topic in (library, talk):
-            await teammate.send(type="subscribe", topic=topic)
-        assert [frame["code"] for frame in await teammate.answers()] == ["not_found", "not_found"]
+        assert (await owner.until("document.changed"))["document"] == str(document.pk), "the others stay"
+        assert await teammate.socket.receive_nothing()
+    async with tab_of(cast.teammate) as again:
+        for topic in (library, talk, "feed"):
+            await again.send(type="subscribe", topic=topic)
+        assert [frame.get("code") for frame in await again.answers()] == ["not_found", "not_found", None]
 
 
 def _drop_grant(cast: factories.Cast, store: VectorStore) -> None:
@@ -185,6 +187,7 @@ async def test_a_withdrawn_right_is_told_at_once(
         began = time.monotonic()
         await in_database(withdraw, cast, store)
         assert (await tab.until("unsubscribed"))["topic"] == f"library:{store.pk}"
+        assert await tab.closes() == 4403
         assert time.monotonic() - began < AT_ONCE
 
 
