@@ -184,6 +184,54 @@ async def test_what_was_sent_too_fast_goes_out_again_by_itself(stage: Stage) -> 
     await expect(page.get_by_text("That was too fast.")).to_have_count(0)
 
 
+def watched(frames: list[dict[str, Any]]) -> list[str]:
+    return sorted(frame["topic"] for frame in frames)
+
+
+async def test_a_right_that_is_withdrawn_is_said_and_what_is_left_goes_on(stage: Stage) -> None:
+    talk = f"conversation:{CONVERSATION}"
+    page = await stage.open(turn_view(uuid.uuid4(), "Now", is_live=True, status="in_progress"))
+    assert watched(await stage.sent("subscribe", 2)) == [talk, "feed"]
+    notice = page.get_by_text("This conversation is gone")
+    await expect(notice).to_be_hidden()
+    stage.frames.clear()
+    stage.send(type="unsubscribed", topic=talk, code="not_found")
+    await stage.sockets[-1].close(code=4403)
+    await expect(notice).to_be_visible()
+    await expect(page.get_by_text("Working on it…")).to_have_count(0)
+    await expect(page.get_by_role("button", name="Stop the answer")).to_be_hidden()
+    assert watched(await stage.sent("subscribe")) == ["feed"], "the rest is watched over a new connection"
+    # and over every later one
+    await stage.sockets[-1].close(code=1012)
+    assert watched(await stage.sent("subscribe", 2)) == ["feed", "feed"]
+    await expect(page.locator("parley-connection")).to_be_hidden()
+
+
+@pytest.mark.parametrize("retryable", [True, False])
+async def test_a_refused_subscription_is_repeated_or_said(stage: Stage, retryable: bool) -> None:
+    talk, refusals = f"conversation:{CONVERSATION}", 2 if retryable else 1
+    asked: list[str] = []
+
+    def answer(frame: dict[str, Any]) -> dict[str, Any] | None:
+        if frame["type"] != "subscribe":
+            return None
+        asked.append(frame["topic"])
+        if frame["topic"] != talk or asked.count(talk) > refusals:
+            return {"type": "subscribed", "topic": frame["topic"]}
+        code = "unavailable" if retryable else "not_found"
+        return {"type": "error", "code": code, "message": "Not now.", "retryable": retryable}
+
+    stage.answer = answer
+    page = await stage.open(turn_view(uuid.uuid4(), "Before", "Yes."))
+    notice = page.get_by_text("This conversation is gone")
+    await expect(notice).to_be_visible(visible=not retryable)
+    before = await stage.sent("subscribe", 4 if retryable else 2)
+    # the next connection takes up what may be watched
+    await stage.sockets[-1].close(code=1012)
+    await stage.sent("subscribe", len(before) + (2 if retryable else 1))
+    assert sorted(asked) == [talk] * (4 if retryable else 1) + ["feed"] * 2
+
+
 async def test_nothing_too_long_goes_out_and_shift_enter_begins_a_line(stage: Stage) -> None:
     page = await stage.open(turn_view(uuid.uuid4(), "Before", "Yes."))
     box = page.get_by_role("textbox")

@@ -107,6 +107,15 @@ async def test_documents_of_a_store_are_live(stage: Stage) -> None:
     await expect(rows).to_have_count(1)
 
 
+async def test_a_store_that_may_not_be_seen_any_more_says_so(stage: Stage) -> None:
+    await open_store(stage)
+    await stage.sent("subscribe", 2)
+    stage.send(type="unsubscribed", topic=f"library:{STORE}", code="not_found")
+    await expect(stage.page.get_by_role("alert")).to_have_text(
+        "This vector store is gone, or you may not see it any more."
+    )
+
+
 async def test_try_again_and_remove_ask_the_server_and_say_what_it_says(stage: Stage) -> None:
     one = uuid.UUID(int=1)
     await open_store(stage)

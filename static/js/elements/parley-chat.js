@@ -37,6 +37,7 @@ class ParleyChat extends HTMLElement {
       "turn.withdrawn": (frame) => this.#withdrawn(frame),
       "document.changed": showDocument,
       "document.removed": showDocument,
+      lost: (lost) => this.#lost(lost),
       state: () => this.#delivery.flush(),
     });
     listen(this.#delivery, {
@@ -72,7 +73,24 @@ class ParleyChat extends HTMLElement {
 
   #subscribe() {
     const live = () => [...this.#running].map((turn) => turn.turnId);
-    this.#socket.subscribe(`conversation:${this.dataset.conversation}`, live);
+    this.#socket.subscribe(this.#topic, live);
+  }
+
+  get #topic() {
+    return `conversation:${this.dataset.conversation}`;
+  }
+
+  /**
+   * Nothing of the conversation comes any more.
+   * @param {{topic: string, message: string}} lost
+   */
+  #lost({ topic, message }) {
+    if (topic !== this.#topic) return;
+    const notice = find(this, "[data-lost]");
+    if (message) find(notice, "[data-text]").textContent = message;
+    notice.hidden = false;
+    for (const turn of this.#running) turn.abandon();
+    this.#settle();
   }
 
   /** @returns {import("./parley-composer.js").ParleyComposer} */

@@ -11,18 +11,24 @@ import { documentAction, showDocument, uploadInto } from "../lib/upload.js";
 class ParleyDocuments extends HTMLElement {
   connectedCallback() {
     const socket = tabSocket(this.dataset.socket);
-    socket.subscribe(`library:${this.dataset.store}`);
+    socket.subscribe(this.#topic);
     socket.addEventListener("document.changed", this.#changed);
     socket.addEventListener("document.removed", this.#changed);
+    socket.addEventListener("lost", this.#lost);
     this.addEventListener("click", this.#clicked);
     if (this.dataset.uploadUrl) this.#takeFiles();
   }
 
   disconnectedCallback() {
     const socket = tabSocket();
-    socket.unsubscribe(`library:${this.dataset.store}`);
+    socket.unsubscribe(this.#topic);
     socket.removeEventListener("document.changed", this.#changed);
     socket.removeEventListener("document.removed", this.#changed);
+    socket.removeEventListener("lost", this.#lost);
+  }
+
+  get #topic() {
+    return `library:${this.dataset.store}`;
   }
 
   /** @returns {HTMLElement} */
@@ -81,12 +87,22 @@ class ParleyDocuments extends HTMLElement {
       /** @type {Element} */ (event.target).closest("[data-document-action]")
     );
     if (!button) return;
-    const message = await documentAction(button);
+    this.#say(await documentAction(button));
+    this.#settle();
+  };
+
+  /** @param {Event} event nothing of the store comes any more */
+  #lost = (event) => {
+    const { topic, message } = /** @type {CustomEvent} */ (event).detail;
+    if (topic === this.#topic) this.#say(message || (this.dataset.textLost ?? ""));
+  };
+
+  /** @param {string} message what went wrong; empty where nothing did */
+  #say(message) {
     const error = find(this, "[data-error]");
     error.hidden = !message;
     error.textContent = message;
-    this.#settle();
-  };
+  }
 }
 
 customElements.define("parley-documents", ParleyDocuments);

@@ -94,6 +94,13 @@ export class ParleyTurn extends HTMLElement {
     this.removeAttribute("data-streaming");
   }
 
+  /** Nothing more is heard of it. */
+  abandon() {
+    for (const name of ["data-live", "data-streaming"]) this.removeAttribute(name);
+    find(this, ".answer").removeAttribute("aria-busy");
+    find(this, ".answer__status").remove();
+  }
+
   /** @param {HTMLElement} turn as the server shows it after the end */
   final(turn) {
     this.#unwrap();

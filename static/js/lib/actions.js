@@ -4,7 +4,7 @@
 /** What a person does with turns that are there: stop, answer again, let go on, change, take back. */
 
 import { uuid } from "./page.js";
-import { RefusedError } from "./socket.js";
+import { RefusedError } from "./refusals.js";
 
 /** @typedef {import("./socket.js").Frame} Frame */
 /** @typedef {import("../elements/parley-turn.js").ParleyTurn} ParleyTurn */

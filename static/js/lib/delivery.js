@@ -9,7 +9,7 @@
  */
 
 import { Outbox } from "./outbox.js";
-import { RefusedError } from "./socket.js";
+import { RefusedError } from "./refusals.js";
 
 /** @typedef {import("./outbox.js").Message} Message */
 

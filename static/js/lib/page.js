@@ -101,3 +101,12 @@ export function listen(target, handlers) {
     target.addEventListener(name, (event) => handle(/** @type {CustomEvent} */ (event).detail));
   }
 }
+
+/**
+ * Milliseconds to wait before the next try: they grow, and no two tabs take the same.
+ * @param {number} failures so far
+ * @param {{first: number, longest: number}} bounds
+ */
+export function delayAfter(failures, { first, longest }) {
+  return Math.min(longest, first * 2 ** failures) * (0.5 + Math.random() / 2);
+}

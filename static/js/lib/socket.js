@@ -4,33 +4,22 @@
 /**
  * The tab's one WebSocket (docs/websocket.md). It comes back by itself and subscribes again; every frame from the
  * server is dispatched as an event named by its type ("turn.text" for the one that is an array), with the frame as
- * `detail`. `state` events say "open", "closed" or "signed-out".
+ * `detail`. `state` events say "open", "closed" or "signed-out"; `lost` {topic, message} that a topic may not be watched
+ * any more.
  */
 
-import { uuid } from "./page.js";
+import { delayAfter, uuid } from "./page.js";
+import { DisconnectedError, RefusedError } from "./refusals.js";
+import { Topics } from "./topics.js";
 
 const SIGNED_OUT = 4401;
 const FLOODED = 4429;
-const FIRST_DELAY = 400;
-const LONGEST_DELAY = 15_000;
+const DELAYS = { first: 400, longest: 15_000 };
 const SILENCE = 25_000;
 const ANSWER_WITHIN = 10_000;
 const ANSWER_SOON = 3_000;
 
 /** @typedef {{type: string, [field: string]: any}} Frame */
-
-/** The server could not do what was asked; `retryable` says whether asking again may help. */
-export class RefusedError extends Error {
-  /** @param {Frame} frame of type "error" */
-  constructor(frame) {
-    super(frame.message);
-    this.code = frame.code;
-    this.retryable = Boolean(frame.retryable);
-  }
-}
-
-/** There was no connection, or it ended before the answer. */
-export class DisconnectedError extends Error {}
 
 export class Socket extends EventTarget {
   #url;
@@ -42,8 +31,7 @@ export class Socket extends EventTarget {
   #timer;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #watchdog;
-  /** @type {Map<string, () => string[]>} */
-  #topics = new Map();
+  #topics = new Topics(this, (lost) => this.dispatchEvent(new CustomEvent("lost", { detail: lost })));
   /** @type {Map<string, {frame: Frame, resolve: (frame: Frame) => void, reject: (error: Error) => void}>} */
   #waiting = new Map();
 
@@ -66,19 +54,22 @@ export class Socket extends EventTarget {
     return this.#open;
   }
 
+  /** The present connection, for telling it from later ones; null where frames cannot be sent. */
+  get connection() {
+    return this.#open ? this.#socket : null;
+  }
+
   /**
    * @param {string} topic
    * @param {() => string[]} [live] the turns that the page shows as live: it is told of those that ended meanwhile
    */
   subscribe(topic, live = () => []) {
-    if (this.#topics.has(topic)) return;
-    this.#topics.set(topic, live);
-    if (this.#open) this.#follow(topic, live);
+    this.#topics.add(topic, live);
   }
 
   /** @param {string} topic */
   unsubscribe(topic) {
-    if (this.#topics.delete(topic) && this.#open) this.#send({ type: "unsubscribe", topic });
+    if (this.#topics.remove(topic) && this.#open) this.#send({ type: "unsubscribe", topic });
   }
 
   /**
@@ -143,17 +134,8 @@ export class Socket extends EventTarget {
   #greet() {
     this.#open = true;
     this.#failures = 0;
-    for (const [topic, live] of this.#topics) this.#follow(topic, live);
+    this.#topics.follow();
     this.#tell("open");
-  }
-
-  /**
-   * @param {string} topic
-   * @param {() => string[]} live
-   */
-  #follow(topic, live) {
-    // what may not be watched sends no changes, and that is all
-    this.request({ type: "subscribe", topic, live: live() }).catch(() => {});
   }
 
   /** A connection that died without a word is found by asking after a while of silence. */
@@ -193,9 +175,8 @@ export class Socket extends EventTarget {
     for (const { reject } of waiting) reject(new DisconnectedError("the connection ended"));
     if (code === SIGNED_OUT) return this.#tell("signed-out");
     this.#tell("closed");
-    const longest = Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** this.#failures);
+    const delay = code === FLOODED ? DELAYS.longest : delayAfter(this.#failures, DELAYS);
     this.#failures += 1;
-    const delay = code === FLOODED ? LONGEST_DELAY : longest * (0.5 + Math.random() / 2);
     this.#timer = setTimeout(() => this.#connect(), delay);
   }
 
