@@ -12,6 +12,7 @@ from tests import factories
 
 
 def staff(*permissions: str) -> User:
+    """A person who may enter the admin and has these permissions of the framework."""
     person = factories.user(is_staff=True)
     person.user_permissions.set(Permission.objects.filter(codename__in=permissions))
     return person

@@ -12,10 +12,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from asgiref.testing import ApplicationCommunicator
+from channels.routing import get_default_application
 from django.conf import settings
 
 from chat.turns import process
-from config.asgi import application
 from core.bridge import in_database
 from core.models import User
 from tests.factories import session_of
@@ -83,13 +83,13 @@ class Page:
 class Tab:
     """One socket. `page` holds what it shows; every received frame goes there too."""
 
-    def __init__(self, session: str, *, origin: bytes | None = ORIGIN, application: Any = application) -> None:
+    def __init__(self, session: str, *, origin: bytes | None = ORIGIN, application: Any = None) -> None:
         cookie = f"{settings.SESSION_COOKIE_NAME}={session}".encode()
         headers = [(b"cookie", cookie), (b"host", b"localhost")]
         if origin is not None:
             headers.append((b"origin", origin))
         scope = {"type": "websocket", "path": "/ws/", "query_string": b"", "headers": headers, "subprotocols": []}
-        self.socket = ApplicationCommunicator(application, scope)
+        self.socket = ApplicationCommunicator(application or get_default_application(), scope)
         self.page = Page()
 
     async def connect(self) -> bool:

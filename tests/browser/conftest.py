@@ -13,6 +13,7 @@ from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, 
 
 from core.bridge import in_database
 from core.models import User
+from tests import factories
 from tests.factories import session_of
 from tests.frames import FrameError, check_received, check_sent
 from tests.site import Site, running_site
@@ -84,6 +85,12 @@ class Watched:
 
     def unexpected(self) -> list[str]:
         return [problem for problem in self.problems if not any(text in problem for text in self.expected)]
+
+
+@pytest.fixture
+def person(transactional_db: None) -> User:
+    factories.embedding_model(name="hashing-512", is_default=True)
+    return factories.user()
 
 
 @pytest.fixture

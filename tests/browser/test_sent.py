@@ -13,12 +13,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def person(transactional_db: None) -> User:
-    factories.embedding_model(name="hashing-512", is_default=True)
-    return factories.user()
-
-
-@pytest.fixture
 def assistant(person: User, upstream: ResponsesServer) -> Assistant:
     endpoint = factories.responses_endpoint(upstream.base_url)
     model = factories.chat_model(endpoint=endpoint, name="scripted", is_default=True)

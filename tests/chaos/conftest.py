@@ -1,12 +1,17 @@
-"""How often to strike, and the table that says what came of it."""
+"""What is struck and how often, and the table that says what came of it."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from tests.chaos.tally import Tally, table
+from core.bridge import in_database
+from tests.chaos.stage import Stage, make_stage
+from tests.chaos.tally import Report, Tallied, Tally, table
+from tests.chaos.webs import Web, web_processes
+from tests.responses_server import ResponsesServer
 
 _parts: list[dict[str, Any]] = []
 _figures: list[str] = []
@@ -19,7 +24,18 @@ def times() -> int:
 
 
 @pytest.fixture
-def tallied(record_property: Callable[[str, object], None]) -> Iterator[Callable[[str], Tally]]:
+async def stage(transactional_db: None, upstream: ResponsesServer) -> Stage:
+    return await in_database(make_stage, upstream)
+
+
+@pytest.fixture
+async def webs(stage: Stage, tmp_path: Path) -> AsyncIterator[list[Web]]:
+    async with web_processes(tmp_path) as started:
+        yield started
+
+
+@pytest.fixture
+def tallied(record_property: Callable[[str, object], None]) -> Iterator[Tallied]:
     """Make a tally whose lines are in the table at the end of the run, however the test ends."""
     made: list[Tally] = []
 
@@ -33,7 +49,7 @@ def tallied(record_property: Callable[[str, object], None]) -> Iterator[Callable
 
 
 @pytest.fixture
-def report(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+def report(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Report:
     """Say a figure at the end of the run."""
     return lambda figure: record_property("figure", f"{request.node.name}: {figure}")
 

@@ -1,6 +1,6 @@
 """What the rounds of a point came to, and the table of all of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -84,6 +84,12 @@ class Tally:
     def to_json(self) -> dict[str, Any]:
         return {f"{self.what}: {point}": asdict(line) for point, line in self.lines.items()}
 
+
+Tallied = Callable[[str], Tally]
+"""Makes the tally of a fault, given its name; the end of the run shows it (the fixture `tallied`)."""
+
+Report = Callable[[str], None]
+"""Says a figure at the end of the run (the fixture `report`)."""
 
 _HEADINGS = ["fault: point", "rounds", "landed", "lost", "doubled", "unfinished", "differing", "takeover p50 / max s"]
 

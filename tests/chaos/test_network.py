@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,14 +17,12 @@ from core.bridge import in_database
 from tests.browser.conftest import ARGUMENTS, chromium
 from tests.chaos.evidence import Point
 from tests.chaos.stage import SUBJECT, Stage, make_stage
-from tests.chaos.tally import Fault, Tally
+from tests.chaos.tally import Fault, Report, Tallied
 from tests.chaos.webs import web_processes
 from tests.chaos.wire import Wire, wire
 from tests.responses_server import ResponsesServer
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.chaos, pytest.mark.timeout(3600)]
-Tallied = Callable[[str], Tally]
-Report = Callable[[str], None]
 # Pieces of the answer, roughly; it takes a tenth of a second for each.
 TOKENS = 60
 AWAY = 3.0

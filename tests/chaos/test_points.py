@@ -1,6 +1,6 @@
 """`kill -9` at every point of a turn's way: of the web process, of Redis, of PostgreSQL."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -10,13 +10,12 @@ from tests.backends import database_url
 from tests.chaos.rounds import ENVIRONMENT, POINTS, kill_server, kill_web, until_all_landed
 from tests.chaos.servers import database_of, own_servers
 from tests.chaos.stage import Stage, make_stage
-from tests.chaos.tally import Tally
+from tests.chaos.tally import Tallied
 from tests.chaos.tools import workshop
 from tests.chaos.webs import web_processes
 from tests.responses_server import ResponsesServer
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.chaos, pytest.mark.timeout(3600)]
-Tallied = Callable[[str], Tally]
 # Seconds that a server stays away.
 AWAY = 2.0
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -14,13 +13,12 @@ from tests.chaos.evidence import Point, owner_pid
 from tests.chaos.rawsocket import RawSocket
 from tests.chaos.servers import own_servers
 from tests.chaos.stage import Asked, Stage, make_stage
-from tests.chaos.tally import Tally
+from tests.chaos.tally import Tallied
 from tests.chaos.verdict import judge
 from tests.chaos.webs import Web, web_processes
 from tests.responses_server import ResponsesServer
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.chaos, pytest.mark.timeout(1800)]
-Tallied = Callable[[str], Tally]
 AWAY = 2.0
 # Characters of an answer whose snapshot no system takes off a process's hands at once.
 LARGE = 1_000_000

@@ -4,40 +4,24 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
 from core.bridge import in_database
 from tests.chaos.browser import PHONE, Browser, browser
 from tests.chaos.evidence import Point, owner_pid, turn_row, where_it_is
-from tests.chaos.stage import Asked, Stage, make_stage
-from tests.chaos.tally import LEASE, Tally
+from tests.chaos.stage import Asked, Stage
+from tests.chaos.tally import LEASE, Report, Tallied
 from tests.chaos.verdict import judge
-from tests.chaos.webs import Web, web_processes
-from tests.responses_server import ResponsesServer
+from tests.chaos.webs import Web
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.chaos, pytest.mark.timeout(2400)]
-Tallied = Callable[[str], Tally]
-Report = Callable[[str], None]
 STREAMS = 50
 # Seconds that a person may see nothing new of an answer (`GAP`), and that running turns get (`chat.turns.runner`).
 GAP = 10.0
 DRAIN = 20.0
-
-
-@pytest.fixture
-async def stage(transactional_db: None, upstream: ResponsesServer) -> Stage:
-    return await in_database(make_stage, upstream)
-
-
-@pytest.fixture
-async def webs(stage: Stage, tmp_path: Path) -> AsyncIterator[list[Web]]:
-    async with web_processes(tmp_path) as started:
-        yield started
 
 
 async def _under_way(stage: Stage, tab: Browser, point: str = Point.MID_TEXT) -> Asked:

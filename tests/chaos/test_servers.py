@@ -14,14 +14,12 @@ from tests.chaos.browser import PHONE, browser
 from tests.chaos.evidence import Point, where_it_is
 from tests.chaos.servers import Name, OwnServers, database_of, own_servers
 from tests.chaos.stage import Stage, make_stage
-from tests.chaos.tally import Tally
+from tests.chaos.tally import Report, Tallied, Tally
 from tests.chaos.verdict import judge
 from tests.chaos.webs import Web, web_processes
 from tests.responses_server import ResponsesServer
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.chaos, pytest.mark.timeout(2400)]
-Tallied = Callable[[str], Tally]
-Report = Callable[[str], None]
 Strike = Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -29,11 +27,6 @@ Strike = Callable[[], Coroutine[Any, Any, None]]
 def servers() -> Iterator[OwnServers]:
     with own_servers() as own:
         yield own
-
-
-@pytest.fixture
-async def stage(transactional_db: None, upstream: ResponsesServer) -> Stage:
-    return await in_database(make_stage, upstream)
 
 
 async def _round(stage: Stage, webs: list[Web], tally: Tally, strike: Strike) -> float:

@@ -3,35 +3,19 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 
 import pytest
 
 from core.bridge import in_database
 from tests.chaos.browser import PHONE, browser
 from tests.chaos.evidence import Point, owner_pid
-from tests.chaos.stage import Stage, make_stage
-from tests.chaos.tally import Tally
+from tests.chaos.stage import Stage
+from tests.chaos.tally import Report, Tallied
 from tests.chaos.verdict import judge
-from tests.chaos.webs import Web, web_processes
-from tests.responses_server import ResponsesServer
+from tests.chaos.webs import Web
 from tests.serving import noise
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.chaos, pytest.mark.timeout(1800)]
-Tallied = Callable[[str], Tally]
-Report = Callable[[str], None]
-
-
-@pytest.fixture
-async def stage(transactional_db: None, upstream: ResponsesServer) -> Stage:
-    return await in_database(make_stage, upstream)
-
-
-@pytest.fixture
-async def webs(stage: Stage, tmp_path: Path) -> AsyncIterator[list[Web]]:
-    async with web_processes(tmp_path) as started:
-        yield started
 
 
 async def test_two_tabs_and_a_phone_see_the_same_live(

@@ -8,27 +8,13 @@ from django.test import Client
 
 from chat.models import Assistant, AssistantVersion, FallbackModel
 from chat.services import assistants
-from core import endpoints
 from core.models import User
 from core.models.grants import Role
 from retrieval.models import VectorStore
 from tests import factories
 from tests.admin_pages import draft, page, staff
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def _default_model(settings: Any) -> None:
-    settings.CHAT_BASE_URL = settings.EMBEDDING_BASE_URL = "off"
-    endpoints.sync_environment_endpoints()
-
-
-@pytest.fixture
-def boss(client: Client) -> User:
-    person = factories.superuser()
-    client.force_login(person)
-    return person
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("built_in_models")]
 
 
 def said(response: Any) -> str:

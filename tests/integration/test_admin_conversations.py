@@ -12,26 +12,12 @@ from django.utils import timezone
 
 from chat.models import BackgroundCall, Citation, Item, Response, SentRequest, Summary, SummaryFailure
 from chat.services import assistants
-from core import endpoints
 from core.models import User
 from tests import factories
 from tests.admin_pages import draft, page, staff
 from tools.models import ToolCall
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def _default_model(settings: Any) -> None:
-    settings.CHAT_BASE_URL = settings.EMBEDDING_BASE_URL = "off"
-    endpoints.sync_environment_endpoints()
-
-
-@pytest.fixture
-def boss(client: Client) -> User:
-    person = factories.superuser()
-    client.force_login(person)
-    return person
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("built_in_models")]
 
 
 def talk(person: User | None = None) -> Any:

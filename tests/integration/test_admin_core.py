@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 from allauth.account.models import EmailAddress
 from django.contrib import admin
-from django.contrib.auth.models import Group, Permission
+from django.contrib.auth.models import Group
 from django.test import Client
-from django.urls import reverse
 from django.utils import timezone
 
 from core import endpoints
@@ -16,26 +15,9 @@ from core.accounts.links import find_link
 from core.models import Endpoint, EndpointModel, Grant, User, Work
 from core.models.grants import Role
 from tests import factories
+from tests.admin_pages import page, staff
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def boss(client: Client) -> User:
-    person = factories.superuser()
-    client.force_login(person)
-    return person
-
-
-def staff(*permissions: str) -> User:
-    """A person who may enter the admin and has these permissions of the framework."""
-    person = factories.user(is_staff=True)
-    person.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-    return person
-
-
-def page(name: str, *arguments: Any) -> str:
-    return reverse(f"admin:{name}", args=arguments)
 
 
 def act(client: Client, model: str, action: str, *rows: Any) -> Any:

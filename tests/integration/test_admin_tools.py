@@ -7,18 +7,11 @@ from django.test import Client
 
 from chat.models import AssistantVersion
 from chat.services import assistants
-from core import endpoints
 from core.models import User
 from tests import factories
 from tests.admin_pages import draft, page
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def _default_model(settings: Any) -> None:
-    settings.CHAT_BASE_URL = settings.EMBEDDING_BASE_URL = "off"
-    endpoints.sync_environment_endpoints()
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("built_in_models")]
 
 
 @pytest.fixture(autouse=True)

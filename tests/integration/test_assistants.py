@@ -13,6 +13,7 @@ from chat.services.version_rules import check_shapes
 from core import endpoints
 from core.models import Endpoint, EndpointModel
 from tests import factories
+from tests.admin_pages import draft
 
 pytestmark = pytest.mark.django_db
 
@@ -22,14 +23,6 @@ def _default_model(settings: Any) -> None:
     for name in ("CHAT_BASE_URL", "CHAT_API_KEY", "EMBEDDING_BASE_URL", "EMBEDDING_API_KEY"):
         setattr(settings, name, "")
     endpoints.sync_environment_endpoints()
-
-
-def draft(**values: Any) -> AssistantVersion:
-    made = assistants.draft_of(assistant=Assistant.objects.create(name="Tutor"))
-    for name, value in values.items():
-        setattr(made, name, value)
-    made.save()
-    return made
 
 
 def problems(**values: Any) -> dict[str, list[str]]:

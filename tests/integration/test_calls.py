@@ -4,7 +4,6 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,37 +13,18 @@ import pytest
 from chat.models import Assistant, Item, Turn
 from core.bridge import in_database
 from core.models import User
-from tests import factories
 from tests import tools as samples
 from tests.calling import answered, call, kinds, make_assistant, outputs, rows
-from tests.chat_client import running_turns, tab_of
+from tests.chat_client import tab_of
 from tests.responses_server import ResponsesServer
 from tests.upstream.recordings import OWN
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def effects(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
-    settings.TOOLS = samples.PATHS
-    monkeypatch.setenv(samples.FOLDER, str(tmp_path))
-    return tmp_path
-
-
-@pytest.fixture
-def person(transactional_db: None) -> User:
-    return factories.user()
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("effects")]
 
 
 @pytest.fixture
 def assistant(person: User, upstream: ResponsesServer) -> Assistant:
     return make_assistant(person, upstream)
-
-
-@pytest.fixture
-async def turns(transactional_db: None) -> AsyncIterator[None]:
-    async with running_turns():
-        yield
 
 
 async def test_calls_run_side_by_side_and_their_outputs_keep_the_order(

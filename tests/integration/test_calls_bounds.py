@@ -1,8 +1,6 @@
 """What bounds a turn that calls tools: steps, tokens, time. Each ends it in a stated way, and what was said is kept."""
 
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,36 +8,15 @@ import pytest
 from chat.models import Assistant
 from core.bridge import in_database
 from core.models import User
-from tests import factories
-from tests import tools as samples
 from tests.calling import answered, call, make_assistant, rows
-from tests.chat_client import running_turns
 from tests.responses_server import ResponsesServer
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def effects(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
-    settings.TOOLS = samples.PATHS
-    monkeypatch.setenv(samples.FOLDER, str(tmp_path))
-    return tmp_path
-
-
-@pytest.fixture
-def person(transactional_db: None) -> User:
-    return factories.user()
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("effects")]
 
 
 @pytest.fixture
 def assistant(person: User, upstream: ResponsesServer) -> Assistant:
     return make_assistant(person, upstream)
-
-
-@pytest.fixture
-async def turns(transactional_db: None) -> AsyncIterator[None]:
-    async with running_turns():
-        yield
 
 
 def endless(body: Any) -> dict[str, Any]:

@@ -72,11 +72,6 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.fixture
-def person(transactional_db: None) -> User:
-    return factories.user()
-
-
 def claimed_turn(person: User) -> Claimed:
     conversation = factories.conversation(person)
     turn = factories.turn(conversation, status=Turn.Status.IN_PROGRESS, owner=uuid.uuid4(), epoch=2)

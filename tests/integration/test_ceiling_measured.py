@@ -26,11 +26,6 @@ LONG_WORDS = "temperature " * 400
 
 
 @pytest.fixture
-def person(transactional_db: None) -> User:
-    return factories.user()
-
-
-@pytest.fixture
 def model(upstream: ResponsesServer) -> EndpointModel:
     endpoint = factories.responses_endpoint(upstream.base_url)
     return factories.chat_model(endpoint=endpoint, name="scripted", context_window=6_000, max_output_tokens=500)

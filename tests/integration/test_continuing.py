@@ -2,7 +2,6 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -20,23 +19,6 @@ from tests.chat_client import Tab, running_turns, tab_of
 from tests.responses_server import ResponsesServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def person(transactional_db: None) -> User:
-    return factories.user()
-
-
-@pytest.fixture
-def assistant(person: User, upstream: ResponsesServer) -> Assistant:
-    model = factories.chat_model(endpoint=factories.responses_endpoint(upstream.base_url), name="scripted")
-    return factories.assistant(owner=person, model=model, retrieval="off")
-
-
-@pytest.fixture
-async def turns(transactional_db: None) -> AsyncIterator[None]:
-    async with running_turns():
-        yield
 
 
 def shown(conversation: uuid.UUID) -> list[TurnView]:

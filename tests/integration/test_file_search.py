@@ -1,7 +1,6 @@
 """`file_search`: what the model finds itself is cited and verified like what came with the question."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ from core.models.grants import Grant, Role
 from tests import factories
 from tests import tools as samples
 from tests.calling import answered, call, make_assistant, outputs
-from tests.chat_client import running_turns
 from tests.responses_server import ResponsesServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -23,17 +21,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def tools(settings: Any) -> None:
     settings.TOOLS = ["tools.builtin.search.FILE_SEARCH", *samples.PATHS]
-
-
-@pytest.fixture
-def person(transactional_db: None) -> User:
-    return factories.user()
-
-
-@pytest.fixture
-async def turns(transactional_db: None) -> AsyncIterator[None]:
-    async with running_turns():
-        yield
 
 
 def library(person: User, upstream: ResponsesServer, **version: Any) -> Assistant:

@@ -16,19 +16,13 @@ from core import outbox, probing
 from core.errors import ConflictError
 from core.models import Endpoint, EndpointModel, User, Work
 from tests import factories
-from tests.integration.test_admin_core import act, endpoint_form, page, said, staff
+from tests.admin_pages import page, staff
+from tests.integration.test_admin_core import act, endpoint_form, said
 from tests.responses_server import ResponsesServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 KEY = "sk-proj-0123456789abcdefghij"
-
-
-@pytest.fixture
-def boss(client: Client) -> User:
-    person = factories.superuser()
-    client.force_login(person)
-    return person
 
 
 @pytest.fixture

@@ -3,9 +3,6 @@
 import hashlib
 import json
 import uuid
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,32 +10,13 @@ from chat.models import Conversation, SentRequest, Turn
 from core.bridge import in_database
 from core.models import User
 from tests import factories
-from tests import tools as samples
 from tests.calling import answered, call, make_assistant
-from tests.chat_client import running_turns
 from tests.responses_server import ResponsesServer
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("effects")]
 
 SEALED = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "sealed", "status": "completed"}
 REFUSED = {"status": 400, "body": {"error": {"code": "invalid_encrypted_content", "message": "cannot read it"}}}
-
-
-@pytest.fixture(autouse=True)
-def effects(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings.TOOLS = samples.PATHS
-    monkeypatch.setenv(samples.FOLDER, str(tmp_path))
-
-
-@pytest.fixture
-def person(transactional_db: None) -> User:
-    return factories.user()
-
-
-@pytest.fixture
-async def turns(transactional_db: None) -> AsyncIterator[None]:
-    async with running_turns():
-        yield
 
 
 def sent_of(turn: Turn) -> list[SentRequest]:

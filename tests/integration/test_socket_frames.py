@@ -20,7 +20,7 @@ from chat.models import Item, Turn
 from core.bridge import in_database
 from core.models import User
 from tests import factories
-from tests.chat_client import Tab, running_turns, tab_of
+from tests.chat_client import Tab, tab_of
 from tests.frames import BROWSER, validators
 from tests.unit.test_frames import JSON, VALID, changed
 
@@ -28,17 +28,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 SURROGATE = r"\ud83d"
 NUL = r"\u0000"
-
-
-@pytest.fixture
-def person(transactional_db: None) -> User:
-    return factories.user()
-
-
-@pytest.fixture
-async def turns(transactional_db: None) -> AsyncIterator[None]:
-    async with running_turns():
-        yield
 
 
 @st.composite

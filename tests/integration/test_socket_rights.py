@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import timedelta
 from importlib import import_module
 from typing import Any
@@ -22,17 +22,11 @@ from core.models import Grant, User
 from retrieval.models import Document, VectorStore
 from retrieval.realtime import send_hint
 from tests import factories
-from tests.chat_client import Tab, running_turns, tab_of
+from tests.chat_client import Tab, tab_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 WITHIN = 5.0
-
-
-@pytest.fixture
-async def turns(transactional_db: None) -> AsyncIterator[None]:
-    async with running_turns():
-        yield
 
 
 # Opening ----------------------------------------------------------------------------------------------------------

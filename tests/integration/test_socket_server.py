@@ -29,19 +29,8 @@ KIB, MIB = 1024, 1024 * 1024
 
 
 @pytest.fixture
-def person(transactional_db: None) -> User:
-    return factories.user()
-
-
-@pytest.fixture
 def session(person: User) -> str:
     return factories.session_of(person)
-
-
-@pytest.fixture
-def assistant(person: User, upstream: ResponsesServer) -> Assistant:
-    model = factories.chat_model(endpoint=factories.responses_endpoint(upstream.base_url), name="scripted")
-    return factories.assistant(owner=person, model=model, retrieval="off")
 
 
 @pytest.fixture

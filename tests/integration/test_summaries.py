@@ -30,11 +30,6 @@ WINDOW = {"turns": 4}
 
 
 @pytest.fixture
-def person(transactional_db: None) -> User:
-    return factories.user()
-
-
-@pytest.fixture
 def assistant(person: User, upstream: ResponsesServer) -> Assistant:
     model = factories.chat_model(endpoint=factories.responses_endpoint(upstream.base_url), name="scripted")
     return factories.assistant(owner=person, model=model, retrieval="off", strategy_parameters=WINDOW)

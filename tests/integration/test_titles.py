@@ -34,11 +34,6 @@ def _switched_on(settings: Any) -> None:
 
 
 @pytest.fixture
-def person(transactional_db: None) -> User:
-    return factories.user()
-
-
-@pytest.fixture
 def assistant(person: User, upstream: ResponsesServer) -> Assistant:
     endpoint = factories.responses_endpoint(upstream.base_url)
     cheap = factories.chat_model(endpoint=endpoint, name="cheap")

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -18,23 +17,6 @@ from tests.factories import session_of
 from tests.responses_server import ResponsesServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def person(transactional_db: None) -> User:
-    return factories.user()
-
-
-@pytest.fixture
-def assistant(person: User, upstream: ResponsesServer) -> Assistant:
-    model = factories.chat_model(endpoint=factories.responses_endpoint(upstream.base_url), name="scripted")
-    return factories.assistant(owner=person, model=model, retrieval="off")
-
-
-@pytest.fixture
-async def turns(transactional_db: None) -> AsyncIterator[None]:
-    async with running_turns():
-        yield
 
 
 def stored(turn: str) -> Turn:

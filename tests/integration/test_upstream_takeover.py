@@ -23,11 +23,6 @@ RESUMES = dict.fromkeys(("resume", "store", "background", "starting_after"), Tru
 ANSWER = " ".join(f"word{number}" for number in range(40))
 
 
-@pytest.fixture
-def person(transactional_db: None) -> User:
-    return factories.user()
-
-
 def make_assistant(person: User, upstream: ResponsesServer, capabilities: dict[str, bool]) -> Assistant:
     endpoint = factories.responses_endpoint(upstream.base_url, capabilities=capabilities)
     model = factories.chat_model(endpoint=endpoint, name="scripted")
