@@ -2,17 +2,20 @@
 
 import uuid
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
 import orjson
 from hypothesis import strategies as st
 
+from chat.context.facts import LeftOut, Recall
 from chat.context.materials import Materials
 from chat.context.passages import NumberedPassage
 from chat.models import Assistant, AssistantVersion, Summary
 from chat.providers.base import Target
 from chat.selectors.branches import PastTurn
+from chat.selectors.memory import RecalledFact
 from chat.selectors.targets import ModelChoice
 from core.models import EndpointModel
 
@@ -91,6 +94,14 @@ def passage(number: int, quoted: str, score: float = 0.0) -> NumberedPassage:
     return NumberedPassage(number, *ids, 'a "name".pdf', number, "Heading", 0, len(quoted), score or 1 / number, quoted)
 
 
+def recalled(chance: Random) -> Recall:
+    """Facts that were found, of any date and length."""
+    moments = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=chance.randint(0, 300)) for _ in range(5)]
+    facts = [RecalledFact(uuid.uuid4(), text(chance, 80), moment, chance.random()) for moment in moments]
+    ranked = sorted(facts[: chance.randint(0, 5)], key=lambda fact: -fact.score)
+    return Recall(tuple(ranked), chance.choice([(), (LeftOut(3, "too far from the question"),)]))
+
+
 def choice(window: int, answer: int = 256, ratio: float = 1.0) -> ModelChoice:
     row = EndpointModel(
         name="small", purpose="chat", context_window=window, max_output_tokens=answer, token_ratio=ratio
@@ -104,6 +115,7 @@ def version(chance: Random, strategies: Sequence[str]) -> AssistantVersion:
         assistant=Assistant(name="Pilot"),
         number=1,
         strategy=chance.choice(strategies),
+        remembers=chance.random() < 0.5,
         strategy_parameters=chance.choice([{}, {"turns": 3}, {"tokens": 500}, {"turns": 2, "tokens": 200}]),
         instructions=text(chance, 60),
         input_messages=[any_message(chance, "developer") for _ in range(chance.randint(0, 1))],
@@ -131,6 +143,7 @@ def any_materials(chance: Random, strategies: Sequence[str]) -> Materials:
         summary=summary,
         summarised=covered,
         passages=tuple(passage(place, text(chance, 200), chance.random()) for place in range(1, chance.randint(1, 6))),
+        recall=recalled(chance) if made.strategy == "hybrid" else Recall(),
         produced=tuple(answer(chance, closed=True)) if chance.random() < 0.5 else (),
         tools=chance.choice([(), (tool,)]),
     )

@@ -1,18 +1,18 @@
 """Puts one request together, under a hard ceiling of tokens, and says what went in and what did not.
 
-Order: instructions, the version's own messages, the summary, the window, then one user message that carries the
+Order: instructions, the version's own messages, the summary, the window, then one user message that carries facts,
 passages and the question: what is stable comes first, so that a server's prompt cache hits. What yields where it does
 not all fit, and in which order, says `chat.context.ceiling`; after it the outputs of this turn's tools are shortened.
 Instructions, tools and the newest message never yield.
 """
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from chat.context import facts as fact_texts
 from chat.context import passages as passage_texts
-from chat.context.ceiling import in_line, kept_of, passage_pieces, turn_pieces
+from chat.context.ceiling import Kept, fact_pieces, in_line, kept_of, passage_pieces, turn_pieces
 from chat.context.history import strategy_of
 from chat.context.manifest import manifest_of
 from chat.context.materials import Chosen, Fixed, Materials
@@ -67,7 +67,9 @@ def assemble(materials: Materials, *, choice: ModelChoice, step: int) -> Assembl
     left -= item_tokens(summary) if summary else 0
     past = [replayable(turn, None if offer.keep_all else fixed.longest) for turn in offer.turns]
     turns = turn_pieces(past, offer.token_limit)
-    kept = kept_of(in_line(turns, passage_pieces(materials.passages), turns_first=offer.keep_all), left)
+    facts = fact_pieces(materials.recall.facts)
+    line = in_line(turns, passage_pieces(materials.passages), turns_first=offer.keep_all)
+    kept = kept_of([*facts, *line], left)
     if offer.keep_all and len(kept.turns) < materials.depth:
         raise InputTooLongError(
             "This conversation has become too long for the model. Start a new one, or ask an administrator to choose "
@@ -85,7 +87,7 @@ def _request(materials: Materials, fixed: Fixed, chosen: Chosen, step: int) -> R
             *fixed.messages,
             *([chosen.summary] if chosen.summary else ()),
             *(item for turn in chosen.kept.turns for item in turn.items),
-            _with_passages(materials.question, chosen.kept.passages),
+            _carrying(materials.question, chosen.kept),
             *chosen.steps,
         ),
         tools=materials.tools,
@@ -142,9 +144,12 @@ def _steps(materials: Materials, fixed: Fixed) -> tuple[tuple[Item, ...], int]:
 
 
 def _instructions(version: AssistantVersion) -> str:
-    if version.retrieval == AssistantVersion.Retrieval.OFF:
-        return version.instructions
-    return "\n\n".join(part for part in (version.instructions, passage_texts.RULES) if part)
+    searches = version.retrieval != AssistantVersion.Retrieval.OFF
+    rules = (
+        passage_texts.RULES if searches else "",
+        fact_texts.RULES if fact_texts.reads_facts(version) else "",
+    )
+    return "\n\n".join(part for part in (version.instructions, *rules) if part)
 
 
 def _own_messages(version: AssistantVersion) -> list[Item]:
@@ -173,14 +178,20 @@ def _summary_item(summary: Summary | None, longest: int) -> Item | None:
     return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
 
 
-def _with_passages(question: Item, chosen: Sequence[NumberedPassage]) -> Item:
-    if not chosen:
+def _carrying(question: Item, kept: Kept) -> Item:
+    """The question with the facts and passages that come with it before its words."""
+    texts = [fact_texts.block(kept.facts)] if kept.facts else []
+    if kept.passages:
+        texts.append(passage_texts.block(kept.passages))
+    if not texts:
         return question
-    carried = {"type": "input_text", "text": passage_texts.block(chosen)}
     said = question["content"]
     return {
         **question,
-        "content": [carried, *([{"type": "input_text", "text": said}] if isinstance(said, str) else said)],
+        "content": [
+            *({"type": "input_text", "text": text} for text in texts),
+            *([{"type": "input_text", "text": said}] if isinstance(said, str) else said),
+        ],
     }
 
 

@@ -10,11 +10,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from chat.context import facts as fact_texts
 from chat.context.passages import BLOCK_TOKENS, NumberedPassage, passage_tokens
 from chat.context.replay import replayable
 from chat.context.shortening import LEAST
 from chat.context.tokens import PER_ITEM, items_tokens
 from chat.selectors.branches import PastTurn
+from chat.selectors.memory import RecalledFact
 
 T = TypeVar("T")
 
@@ -27,15 +29,17 @@ class Piece(Generic[T]):
     tokens: int
 
 
-Line = Sequence[Piece[PastTurn] | Piece[NumberedPassage]]
+Line = Sequence[Piece[PastTurn] | Piece[NumberedPassage] | Piece[RecalledFact]]
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What of a line fits, with its tokens: turns from the oldest on, passages by their numbers."""
+    """What of a line fits, with its tokens: turns from the oldest on, facts from the best on, passages by number."""
 
+    facts: tuple[RecalledFact, ...]
     turns: tuple[PastTurn, ...]
     passages: tuple[NumberedPassage, ...]
+    fact_tokens: int
     window_tokens: int
     passage_tokens: int
 
@@ -58,6 +62,14 @@ def turn_pieces(turns: Iterable[PastTurn], limit: int | None) -> list[Piece[Past
             break
         pieces.append(piece)
     return pieces
+
+
+def fact_pieces(facts: Iterable[RecalledFact]) -> list[Piece[RecalledFact]]:
+    """The facts, best first; the first one pays for the block around them."""
+    return [
+        Piece(fact, fact_texts.fact_tokens(fact) + (0 if place else fact_texts.BLOCK_TOKENS))
+        for place, fact in enumerate(facts)
+    ]
 
 
 def passage_pieces(passages: Iterable[NumberedPassage]) -> list[Piece[NumberedPassage]]:
@@ -93,16 +105,21 @@ def in_line(
 
 def kept_of(line: Line, budget: int) -> Kept:
     """Cut the line behind the last piece that fits into `budget` tokens together with all before it."""
+    facts: list[RecalledFact] = []
     turns: list[PastTurn] = []
     passages: list[NumberedPassage] = []
-    said = quoted = 0
+    known = said = quoted = 0
     for piece in line:
-        if said + quoted + piece.tokens > budget:
+        if known + said + quoted + piece.tokens > budget:
             break
         if isinstance(piece.value, PastTurn):
             turns.insert(0, piece.value)
             said += piece.tokens
+        elif isinstance(piece.value, RecalledFact):
+            facts.append(piece.value)
+            known += piece.tokens
         else:
             passages.append(piece.value)
             quoted += piece.tokens
-    return Kept(tuple(turns), tuple(sorted(passages, key=lambda passage: passage.number)), said, quoted)
+    read = tuple(sorted(passages, key=lambda passage: passage.number))
+    return Kept(tuple(facts), tuple(turns), read, known, said, quoted)

@@ -21,6 +21,7 @@ def manifest_of(
     return {
         "version": str(materials.version.id),
         "summary": str(offer.summary.id) if chosen.summary and offer.summary else None,
+        "facts": [fact.reference() for fact in chosen.kept.facts],
         "turns": [str(turn.id) for turn in chosen.kept.turns],
         "passages": [passage.reference() for passage in chosen.kept.passages],
         "tools": [tool["name"] for tool in materials.tools],
@@ -28,6 +29,7 @@ def manifest_of(
             **fixed.tokens,
             "steps": items_tokens(chosen.steps),
             "summary": item_tokens(chosen.summary) if chosen.summary else 0,
+            "facts": chosen.kept.fact_tokens,
             "passages": chosen.kept.passage_tokens,
             "window": chosen.kept.window_tokens,
         },
@@ -50,6 +52,8 @@ def _dropped(materials: Materials, offer: Offer, chosen: Chosen) -> list[dict[st
         ("window", materials.depth - stood_for - len(offer.turns), "older than the window"),
         ("window", len(offer.turns) - chosen.in_window, "over the window's tokens"),
         ("window", chosen.in_window - len(kept.turns), OVER_CEILING),
+        *(("facts", one.count, one.why) for one in materials.recall.left_out),
+        ("facts", len(materials.recall.facts) - len(kept.facts), OVER_CEILING),
         ("passages", len(materials.passages) - len(kept.passages), OVER_CEILING),
         ("summary", int(offer.summary is not None and chosen.summary is None), OVER_CEILING),
     ]

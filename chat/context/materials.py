@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chat.context.ceiling import Kept
+from chat.context.facts import NOTHING, Recall
 from chat.context.passages import NumberedPassage
 from chat.models import AssistantVersion, Summary
 from chat.providers.items import Item
@@ -16,9 +17,9 @@ class Materials:
     """Everything that may go into the requests of a turn. `produced` are the items of its earlier steps.
 
     `depth` is how many turns the branch has before this one; `past` are the last of them, as many as can be of use, and
-    `summarised` is how many of them `summary` stands for. `found` are the passages that outputs among `produced` carry,
-    `tools` what the model may call, as a request offers it; `is_last` says that no step may follow, so that the model
-    has to answer.
+    `summarised` is how many of them `summary` stands for. `recall` has the facts that were found for the question,
+    `found` the passages that outputs among `produced` carry, `tools` what the model may call, as a request offers it;
+    `is_last` says that no step may follow, so that the model has to answer.
     """
 
     turn: uuid.UUID
@@ -31,6 +32,7 @@ class Materials:
     summary: Summary | None
     summarised: int
     passages: tuple[NumberedPassage, ...]
+    recall: Recall = NOTHING
     produced: tuple[Item, ...] = ()
     found: tuple[NumberedPassage, ...] = ()
     tools: tuple[dict[str, Any], ...] = ()

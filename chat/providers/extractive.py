@@ -33,7 +33,7 @@ NOTHING_FOUND = (
 )
 NO_QUESTION = "There is no question to look up, and no model is configured that could answer otherwise."
 
-_PASSAGES_BLOCK = re.compile(r"<passages>.*?</passages>", re.DOTALL)
+_CARRIED = re.compile(r"<(passages|facts)>.*?</\1>", re.DOTALL)
 _WORDS = re.compile(r"\S+\s*|\s+")
 _SPECIAL = re.compile(r"([\\`*_\[\]<>$~|])")
 _CODE = re.compile(r"(?<!`)(`[^`]+`)(?!`)")
@@ -90,10 +90,10 @@ def answer(question: str, passages: tuple[Passage, ...], *, limit: int) -> str:
 
 
 def last_question(items: tuple[Item, ...]) -> str:
-    """The words of the last message that a user wrote, without a passages block; "" where there is none."""
+    """The words of the last message that a user wrote, without blocks of passages or facts; "" where there is none."""
     for item in reversed(items):
         if item.get("type", "message") == "message" and item.get("role") == "user":
-            words = _PASSAGES_BLOCK.sub("", _input_text(item)).strip()
+            words = _CARRIED.sub("", _input_text(item)).strip()
             if words:
                 return words
     return ""

@@ -15,7 +15,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext, gettext_lazy
 
 from chat.context.passages import restore
-from chat.models import Response, Turn
+from chat.models import Fact, Response, Turn
 from chat.selectors import sent as selectors
 from core.models import Endpoint, User
 
@@ -26,8 +26,8 @@ PARTS: Mapping[str, str | Promise] = {
     "format": gettext_lazy("Shape of the answer"),
     "messages": gettext_lazy("Messages of the assistant's version"),
     "summary": gettext_lazy("Summary of earlier turns"),
-    "facts": gettext_lazy("Facts"),
     "window": gettext_lazy("Earlier turns"),
+    "facts": gettext_lazy("Facts"),
     "passages": gettext_lazy("Passages from documents"),
     "question": gettext_lazy("The newest message"),
     "steps": gettext_lazy("Earlier steps of this answer"),
@@ -66,6 +66,15 @@ class PassageView:
 
 
 @dataclass(frozen=True, slots=True)
+class FactView:
+    """A fact; `text` is empty where it was deleted since, and `changed` says that other words of it were sent."""
+
+    text: str
+    score: float
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class NoteView:
     """How many of a part were left out or shortened, and why."""
 
@@ -98,6 +107,7 @@ class AttemptView:
     tools: tuple[str, ...]
     summary: str
     turns: tuple[str, ...]
+    facts: tuple[FactView, ...]
     passages: tuple[PassageView, ...]
     dropped: tuple[NoteView, ...]
     shortened: tuple[NoteView, ...]
@@ -123,6 +133,7 @@ class _References:
 
     turns: Mapping[str, str]
     summaries: Mapping[str, str]
+    facts: Mapping[str, Fact]
     documents: frozenset[str]
     cited: frozenset[int]
     texts: Mapping[tuple[str, int, int], str]
@@ -140,6 +151,7 @@ class _References:
             summaries=selectors.summary_texts(
                 {one["summary"] for one in manifests if one.get("summary")}, conversation
             ),
+            facts=selectors.facts_seen_by(user, {fact["id"] for one in manifests for fact in one.get("facts", ())}),
             documents=frozenset(documents),
             cited=frozenset(cited),
             texts={(str(one.revision), one.start, one.end): one.text for one in restore(shown)} if shown else {},
@@ -178,6 +190,7 @@ def _view(row: Response, references: _References, step: int) -> AttemptView:
         tools=tuple(manifest.get("tools", ())),
         summary=references.summaries.get(manifest.get("summary") or "", ""),
         turns=tuple(references.turns.get(turn, gettext("(removed)")) for turn in manifest.get("turns", ())),
+        facts=tuple(_fact(fact, references, row.created_at) for fact in manifest.get("facts", ())),
         passages=tuple(_passage(passage, references) for passage in manifest.get("passages", ())),
         dropped=tuple(_notes(manifest.get("dropped", ()))),
         shortened=tuple(_notes(manifest.get("shortened", ()))),
@@ -202,6 +215,13 @@ def _parts(tokens: Mapping[str, int], total: int) -> tuple[PartView, ...]:
         views.append(PartView(kind, label, count, 100 * count / total, f"{x:.2f}", f"{width:.2f}"))
         before += count
     return tuple(views)
+
+
+def _fact(reference: Mapping[str, Any], references: _References, sent_at: datetime) -> FactView:
+    fact = references.facts.get(reference["id"])
+    if fact is None:
+        return FactView("", reference["score"], changed=False)
+    return FactView(fact.text, reference["score"], changed=fact.edited_at is not None and fact.edited_at > sent_at)
 
 
 def _passage(reference: Mapping[str, Any], references: _References) -> PassageView:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from django.db.models.functions import Left
 
-from chat.models import Citation, Response, Summary, Turn
+from chat.models import Citation, Fact, Response, Summary, Turn
 from chat.selectors.answers import beginnings
 from core.models import User
 from retrieval.models import Document
@@ -37,6 +37,13 @@ def summary_texts(summaries: Collection[str], conversation: uuid.UUID) -> dict[s
     """The texts of these summaries, by id."""
     rows = Summary.objects.filter(id__in=summaries, conversation=conversation).values_list("id", "text")
     return {str(summary): text for summary, text in rows}
+
+
+def facts_seen_by(user: User, facts: Collection[str]) -> dict[str, Fact]:
+    """Those of these facts that are still there, by id: one's own, and for a superuser all."""
+    rows = Fact.objects.filter(pk__in=facts) if facts else Fact.objects.none()
+    own = rows if user.is_superuser else rows.filter(user=user)
+    return {str(fact.pk): fact for fact in own.defer("embedding")}
 
 
 def documents_seen_by(user: User, documents: Collection[str]) -> set[str]:

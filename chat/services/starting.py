@@ -109,9 +109,10 @@ WHERE conversation_id = %(conversation)s AND status IN ('queued', 'in_progress',
 
 _STORE_TURN = """
 INSERT INTO chat_turn (id, conversation_id, parent_id, depth, continues_id, client_id, version_id, input_item_id,
-    status, owner, epoch, passages, error_code, error_message, error_retryable, created_at, started_at)
+    status, owner, epoch, passages, facts, error_code, error_message, error_retryable, created_at, started_at)
 VALUES (%(id)s, %(conversation_id)s, %(parent_id)s, %(depth)s, %(continues_id)s, %(client_id)s, %(version_id)s,
-    %(input_item_id)s, %(status)s, %(owner)s, %(epoch)s, %(passages)s::jsonb, '', '', false, clock_timestamp(),
+    %(input_item_id)s, %(status)s, %(owner)s, %(epoch)s, %(passages)s::jsonb, %(facts)s::jsonb, '', '', false,
+    clock_timestamp(),
     CASE WHEN %(owner)s::uuid IS NOT NULL THEN clock_timestamp() END)
 RETURNING created_at, started_at
 """
@@ -159,7 +160,9 @@ def create_turn(
 def _store(turn: Turn) -> None:
     values = {name: getattr(turn, name) for name in _COLUMNS}
     values |= {"status": str(turn.status), "owner": turn.owner, "epoch": turn.epoch}
-    row = statements.row(_STORE_TURN, {**values, "passages": orjson.dumps(turn.passages).decode()})
+    values["passages"] = orjson.dumps(turn.passages).decode()
+    values["facts"] = None if turn.facts is None else orjson.dumps(turn.facts).decode()
+    row = statements.row(_STORE_TURN, values)
     if row is not None:
         turn.created_at, turn.started_at = row
     turn._state.adding = False

@@ -109,9 +109,10 @@ def continue_turn(*, user: User, turn_id: uuid.UUID, client_id: uuid.UUID) -> St
             client_id=client_id,
             continues=asked,
             input_item_id=asked.input_item_id,
-            # it is the same answer: of the same version, citing the same passages by the same numbers
+            # it is the same answer: of the same version, with the same facts, citing the same passages by number
             version_id=asked.version_id,
             passages=asked.passages,
+            facts=asked.facts,
         )
         lead_to(conversation, turn)
     return Started(turn, created=True)

@@ -90,10 +90,12 @@ class Parameters(_Shape):
 
 
 class StrategyParameters(_Shape):
-    """How much of the talk so far is sent: turns and tokens at most."""
+    """How much of the talk so far is sent, turns and tokens at most; facts at most, and how near they have to be."""
 
     turns: Annotated[int, Field(ge=1, le=1000)] | None = None
     tokens: Annotated[int, Field(ge=100)] | None = None
+    facts: Annotated[int, Field(ge=1, le=50)] | None = None
+    floor: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
 class TextPart(_Shape):

@@ -12,6 +12,7 @@ from core import outbox
 
 SUMMARISE = "chat.summarise"
 TITLE = "chat.title"
+EMBED_FACTS = "chat.embed_facts"
 
 # The depth from which on turns are looked at for a summary; sooner where the window is small.
 SUMMARISE_FROM = 8

@@ -13,6 +13,7 @@ from functools import partial
 from django.conf import settings
 
 from chat import events
+from chat.context.facts import NOTHING, Recall
 from chat.context.materials import Materials
 from chat.context.passages import NumberedPassage, number
 from chat.context.query import make_query
@@ -27,12 +28,13 @@ from chat.turns.budget import TokenBudget, budget_of
 from chat.turns.calls import CallRunner
 from chat.turns.job import Claimed, Job, load_job
 from chat.turns.numbering import Numbering
+from chat.turns.recalling import recall, still_known
 from chat.turns.repairs import Lengths
 from chat.turns.scope import tool_scope
 from chat.turns.steps import Answered, CallTools, Failed, Memory, Step, StepOutcome
 from chat.turns.upstream import Upstream
 from core.bridge import in_database
-from retrieval.search import in_reading_order, retrieve
+from retrieval.search import QueryVectors, in_reading_order, retrieve
 from tools.toolbox import Toolbox
 
 _WAITING = events.StateChanged(Turn.Status.IN_PROGRESS, "Waiting for the model…")
@@ -53,6 +55,7 @@ class Engine:
         self._unsaved: list[str] = []
         self._numbering = Numbering()
         self._memory = Memory(self.upstream, Lengths())
+        self._recall = NOTHING
         self._until = 0.0
 
     @property
@@ -74,7 +77,7 @@ class Engine:
         await self._begin(job)
         toolbox = toolbox_of(job.version)
         runner = self._call_runner(job, toolbox)
-        materials = _materials(job, self._numbering, toolbox)
+        materials = replace(_materials(job, self._numbering, toolbox), recall=self._recall)
         calls, resumed = job.open_calls, True
         budget = await in_database(budget_of, job.claimed.turn) if job.next_step else TokenBudget()
         for step in range(job.next_step, settings.TURN_MAX_STEPS):
@@ -82,7 +85,9 @@ class Engine:
                 raise TooManyTokensError(f"This answer has used up the {budget.limit:,} tokens that one may take.")
             if calls:
                 outputs = await self._run_calls(runner, calls, resumed=resumed)
-                materials = replace(materials, produced=(*materials.produced, *outputs), found=self._numbering.found)
+                produced = (*materials.produced, *outputs)
+                recalled = await still_known(job, materials.recall)
+                materials = replace(materials, produced=produced, found=self._numbering.found, recall=recalled)
                 budget.expect(items_tokens(outputs))
             is_last = step == settings.TURN_MAX_STEPS - 1 or budget.is_for_one_more
             outcome = await self._ask(job, replace(materials, is_last=is_last), step)
@@ -94,11 +99,9 @@ class Engine:
         raise TooManyStepsError(f"The assistant did not come to an answer within {settings.TURN_MAX_STEPS} steps.")
 
     async def _begin(self, job: Job) -> None:
-        """Search where the turn has not, and show what there is already."""
-        passages = job.passages
-        if passages is None and _is_searched_for(job):
-            self._show(events.StateChanged(Turn.Status.IN_PROGRESS, "Searching the documents…"))
-            passages = await self._search(job)
+        """Look up what the turn has not yet, and show what there is already."""
+        vectors = QueryVectors(make_query(job.question.text, job.past))
+        passages, self._recall = await asyncio.gather(self._passages(job, vectors), _recall(job, vectors))
         self._numbering = Numbering(passages or ())
         if self.passages:
             self._show(self._passages_found())
@@ -106,9 +109,11 @@ class Engine:
         if job.shown:
             self._show(events.TextReplaced(job.shown))
 
-    async def _search(self, job: Job) -> tuple[NumberedPassage, ...]:
-        query = make_query(job.question.text, job.past)
-        found = await retrieve(query, scope=job.scope, limit=job.version.passages)
+    async def _passages(self, job: Job, vectors: QueryVectors) -> tuple[NumberedPassage, ...] | None:
+        if job.passages is not None or not _is_searched_for(job):
+            return job.passages
+        self._show(events.StateChanged(Turn.Status.IN_PROGRESS, "Searching the documents…"))
+        found = await retrieve(vectors.query, scope=job.scope, limit=job.version.passages, vectors=vectors)
         passages = tuple(number(in_reading_order(found)))
         if passages:
             await in_database(recorder.save_passages, job.claimed, passages)
@@ -152,6 +157,10 @@ class Engine:
             )
         status = Turn.Status.INCOMPLETE if outcome.incomplete else Turn.Status.COMPLETED
         return recorder.Outcome(status, answer=outcome.end)
+
+
+async def _recall(job: Job, vectors: QueryVectors) -> Recall:
+    return job.recall if job.recall is not None else await recall(job, vectors)
 
 
 def _is_searched_for(job: Job) -> bool:

@@ -9,6 +9,7 @@ import orjson
 from django.db.models import Max, Q, QuerySet
 
 from chat.context.continuing import going_on
+from chat.context.facts import Recall, restored_left_out, restored_scores
 from chat.context.history import strategy_of
 from chat.context.passages import NumberedPassage, restore
 from chat.context.query import DENSE_TURNS
@@ -17,6 +18,7 @@ from chat.models import AssistantVersion, Item, Response, Summary
 from chat.providers.items import FunctionCall, function_calls
 from chat.selectors.answers import answer_parts, answer_text
 from chat.selectors.branches import PastTurn, branch_ids, latest_summary, past_turns
+from chat.selectors.memory import Reader, facts_again
 from chat.selectors.targets import PREPARED_STAMP, ModelChoice, Prepared, prepared
 from core import statements
 from retrieval.models import VectorStore
@@ -55,7 +57,7 @@ class Job:
     `shown` is what people see of them. `open_calls` are those calls among them that have no output yet, `next_step` is
     the number of the step to do. (A last answer is stored together with the turn's end.) `depth` is how many turns are
     before it on its branch, `past` those of them that its strategy or the search can use, `summarised` how many of them
-    `summary` covers.
+    `summary` covers. `passages` and `recall` are None where they were not looked up yet.
     """
 
     claimed: Claimed
@@ -69,8 +71,13 @@ class Job:
     produced: tuple[dict[str, object], ...]
     shown: str
     passages: tuple[NumberedPassage, ...] | None
+    recall: Recall | None
     open_calls: tuple[FunctionCall, ...]
     next_step: int
+
+    @property
+    def reader(self) -> Reader:
+        return Reader(self.version.pk, self.claimed.conversation)
 
     @property
     def scope(self) -> QuerySet[VectorStore]:
@@ -89,8 +96,8 @@ def turn_scope(version: AssistantVersion, conversation: uuid.UUID, user: uuid.UU
 
 
 _CLAIMED = f"""
-SELECT turn.parent_id, turn.depth, turn.passages, turn.version_id, turn.continues_id, asked.text, asked.payload,
-    {PREPARED_STAMP}
+SELECT turn.parent_id, turn.depth, turn.passages, turn.facts, turn.version_id, turn.continues_id, asked.text,
+    asked.payload, {PREPARED_STAMP}
 FROM chat_turn turn JOIN chat_item asked ON asked.id = turn.input_item_id
 WHERE turn.id = %(turn)s AND turn.epoch = %(epoch)s AND turn.status = 'in_progress'
 """  # noqa: S608 - both parts are ours
@@ -101,7 +108,7 @@ def load_job(claimed: Claimed) -> Job:
     row = statements.row(_CLAIMED, {"turn": claimed.turn, "epoch": claimed.epoch})
     if row is None:
         raise LostTurnError("The turn is not ours.")
-    parent, depth, passages, version, continues, text, payload, stamp = row
+    parent, depth, passages, facts, version, continues, text, payload, stamp = row
     ready = prepared(version, stamp)
     past, summary, after = _history(ready, parent)
     # who takes a turn first finds it as it was asked
@@ -122,6 +129,7 @@ def load_job(claimed: Claimed) -> Job:
         shown=_shown(earlier, saved),
         open_calls=_open_calls(produced),
         passages=tuple(restore(references)) if references else None,
+        recall=_recalled(facts, Reader(version, claimed.conversation)),
         next_step=next_step,
     )
 
@@ -137,6 +145,14 @@ def _history(ready: Prepared, parent: uuid.UUID | None) -> tuple[tuple[PastTurn,
     summary = latest_summary(ids) if has_summary else None
     after = len(ids) - 1 - ids.index(summary.turn_id) if summary else 0
     return tuple(past_turns(ids[-reach:])), summary, after
+
+
+def _recalled(stored: str | None, reader: Reader) -> Recall | None:
+    """What the turn has looked up of facts already, but for those that were deleted since; None where it has not."""
+    if stored is None:
+        return None
+    found = orjson.loads(stored)
+    return Recall(facts_again(reader, restored_scores(found)), restored_left_out(found))
 
 
 def _shown(earlier: Sequence[Sequence[Item]], saved: Sequence[Item]) -> str:

@@ -20,14 +20,22 @@ MAX_DIMENSIONS = 4000
 def embed(job: Job, pieces: Sequence[Piece]) -> Vectors:
     """Return one vector per piece under the store's model. Raises EmbeddingError."""
     model = job.document.store.embedding_model
-    embedder = embedder_for(embedding_target(model))
     done: list[Vectors] = []
     for first in range(0, len(pieces), STRIDE):
         job.move(State.EMBEDDING, done=first, total=len(pieces))
         texts = [piece.embedding_text for piece in pieces[first : first + STRIDE]]
-        done.append(embedder.embed(texts, kind="document"))
-        _learn_dimensions(model, done[-1].shape[1])
+        done.append(embed_texts(model, texts))
     return np.concatenate(done)
+
+
+def embed_texts(model: EndpointModel, texts: Sequence[str]) -> Vectors:
+    """Return one vector per text, which is kept under `model`, whose endpoint should be loaded. Raises EmbeddingError.
+
+    Patient, and blocks: for workers.
+    """
+    vectors = embedder_for(embedding_target(model)).embed(texts, kind="document")
+    _learn_dimensions(model, vectors.shape[1])
+    return vectors
 
 
 def _learn_dimensions(model: EndpointModel, length: int) -> None:

@@ -3,5 +3,6 @@
 from retrieval.search.neighbours import in_reading_order
 from retrieval.search.query import Passage, Query
 from retrieval.search.retriever import retrieve, retrieve_now
+from retrieval.search.vectors import QueryVectors
 
-__all__ = ["Passage", "Query", "in_reading_order", "retrieve", "retrieve_now"]
+__all__ = ["Passage", "Query", "QueryVectors", "in_reading_order", "retrieve", "retrieve_now"]

@@ -10,11 +10,12 @@ from core.bridge import in_database
 from core.models import EndpointModel
 from retrieval.embeddings import Embedder, embedder_for
 from retrieval.models import VectorStore
-from retrieval.search.dense import Vector, aembed_question, embed_question
+from retrieval.search.dense import Vector, embed_question
 from retrieval.search.fusion import Question, find, page_starts, texts_between
 from retrieval.search.neighbours import Hit, distinct, gaps, over_pages, passage, runs, with_pages
 from retrieval.search.query import Passage, Query
 from retrieval.search.scope import Survey, survey
+from retrieval.search.vectors import QueryVectors
 from retrieval.search.words import question_words
 from retrieval.selectors import embedding_target
 
@@ -24,7 +25,9 @@ Vectors = Mapping[uuid.UUID, Vector | None]
 TWICE = 2
 
 
-async def retrieve(query: Query, *, scope: QuerySet[VectorStore], limit: int) -> list[Passage]:
+async def retrieve(
+    query: Query, *, scope: QuerySet[VectorStore], limit: int, vectors: QueryVectors | None = None
+) -> list[Passage]:
     """Return the at most `limit` best passages for `query` in the stores of `scope`, the best first.
 
     A chunk's score is α·cos + (1−α)·share. cos is the cosine of its vector with the question's (the weighted sum of
@@ -38,12 +41,14 @@ async def retrieve(query: Query, *, scope: QuerySet[VectorStore], limit: int) ->
     (`VectorStore.objects.visible_to(user)` or an assistant's stores). Only documents in use that have been indexed
     answer; one that is being indexed anew answers from its former chunks.
 
+    `vectors` are those of `query`, where more than passages is looked up by it.
+
     Raises EmbeddingError where the question cannot be embedded.
     """
     found = await in_database(survey, scope)
-    asked = (aembed_question(query, _embedder(model), model.dimensions) for model in found.models.values())
-    vectors = dict(zip(found.models, await asyncio.gather(*asked), strict=True))
-    return await in_database(_search, query, scope, limit, found, vectors)
+    asked = vectors or QueryVectors(query)
+    made = await asyncio.gather(*(asked.under(model) for model in found.models.values()))
+    return await in_database(_search, query, scope, limit, found, dict(zip(found.models, made, strict=True)))
 
 
 def retrieve_now(query: Query, *, scope: QuerySet[VectorStore], limit: int) -> list[Passage]:

@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from chat.models import Citation, Item, Response, SentRequest, Summary, Turn
+from chat.models import Citation, Fact, Item, Response, SentRequest, Summary, Turn
 from core.models import User
 from retrieval.models import Document
 from tests import factories
@@ -240,6 +240,35 @@ def test_a_superuser_reads_and_downloads_the_bytes_of_any_turn(client: Client, c
     SentRequest.objects.filter(response=response).update(body=None)
     assert client.get(page("chat_response_body", response.pk)).status_code == 404
     assert "erased" in client.get(link).content.decode()
+
+
+def test_facts_are_shown_to_whose_they_are_as_they_are_now(client: Client, cast: factories.Cast) -> None:
+    """To whoever else may look at the conversation in the admin, a superuser apart, they are as good as deleted."""
+    turn = asked(cast.owner)
+    texts = {"kept": f"Likes tea {HOSTILE}.", "edited": "Lives in Rome.", "deleted": "Owns a boat."}
+    facts = {
+        name: Fact.objects.create(user=cast.owner, assistant=turn.conversation.assistant, text=text)
+        for name, text in texts.items()
+    }
+    references = [{"id": str(fact.pk), "score": 0.512345} for fact in facts.values()]
+    attempt(turn, 1, 0, facts=references)
+    facts["deleted"].delete()
+    Fact.objects.filter(pk=facts["edited"].pk).update(text="Lives in Oslo.", edited_at=timezone.now())
+    html = unescape(shown(client, cast.owner, turn))
+    assert "3 facts" in html
+    assert "Likes tea" in html
+    assert "Lives in Oslo." in html
+    assert html.count("changed since it was sent") == 1
+    assert html.count("(deleted)") == 1
+    assert "score 0.512" in html
+
+    clerk, response = staff("view_response"), turn.responses.get(step=1)
+    factories.grant(turn.conversation, clerk)
+    for person, seen in ((clerk, False), (factories.superuser(), True)):
+        client.force_login(person)
+        html = client.get(page("chat_response_sent", response.pk)).content.decode()
+        assert ("Lives in Oslo." in html) is seen
+        assert html.count("(deleted)") == (1 if seen else 3)
 
 
 def test_staff_see_the_manifest_of_their_own_and_no_body(client: Client, cast: factories.Cast) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from tests.upstream.script import Body, Script
 
 _BLOCK = re.compile(r"<passages>\n(.*?)</passages>", re.DOTALL)
+_CARRIED = re.compile(r"<(passages|facts)>\n.*?</\1>", re.DOTALL)
 _PASSAGE = re.compile(r'<passage number="(\d+)"([^>]*)>\n(.*?)\n</passage>', re.DOTALL)
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 _WORD = re.compile(r"[^\W_]{3,}")
@@ -59,9 +60,9 @@ def message_text(item: Mapping[str, Any]) -> str:
 
 
 def newest_question(items: list[Mapping[str, Any]]) -> str:
-    """The newest words of a user, without a passages block."""
+    """The newest words of a user, without blocks of passages or facts."""
     for item in reversed(items):
-        if item.get("role") == "user" and (words := _BLOCK.sub("", message_text(item)).strip()):
+        if item.get("role") == "user" and (words := _CARRIED.sub("", message_text(item)).strip()):
             return words
     return ""
 

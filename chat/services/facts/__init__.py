@@ -1,0 +1,5 @@
+"""Facts about people: learnt by a worker from what they say, kept once, embedded, and replaced by newer ones."""
+
+from chat.services.facts.vectors import embed_facts
+
+__all__ = ["embed_facts"]
