@@ -57,11 +57,11 @@ class Readers:
         return deltas
 
     async def adapter(self, base_url: str) -> int:
-        """All of it: connection, split, JSON, items, events."""
+        """All of it: connection, split, JSON, items, events. It joins deltas that come together."""
         deltas = 0
         async for event in self._provider.stream(REQUEST, Target(base_url=base_url, api_key="", model="m")):
             if isinstance(event, TextDelta):
-                deltas += 1
+                deltas += len(event.text.split())
             elif isinstance(event, Finished) and event.status != "completed":
                 raise SystemExit(f"The stream failed: {event.error}")
         return deltas

@@ -68,6 +68,8 @@ class Failed:
     error: ParleyError
 
 
+_THINKING = events.StateChanged("in_progress", "Thinking…")
+
 StepOutcome: TypeAlias = Answered | CallTools | Failed
 """What a step ends with."""
 
@@ -173,6 +175,7 @@ class Step:
         timings = recorder.Timings()
         finished: Finished | None = None
         shown = False
+        last: events.TurnEvent | None = None
         try:
             async with aclosing(provider.stream(request, choice.target, body=body)) as stream:
                 async for event in stream:
@@ -181,9 +184,10 @@ class Step:
                         await self._upstream.note(event, attempt, provider)
                     if isinstance(event, Finished):
                         finished = event
-                    elif (visible := _visible(event)) is not None:
+                    elif (visible := _visible(event)) is not None and (visible is not last):
                         shown = shown or isinstance(visible, events.TextAdded)
                         show(visible)
+                        last = visible
         except ProviderError as error:
             await in_database(recorder.fail_response, self._claimed, attempt, error)
             return _Broken(error, shown)
@@ -237,7 +241,7 @@ def _visible(event: StreamEvent) -> events.TurnEvent | None:
     if isinstance(event, TextDelta | RefusalDelta):
         return events.TextAdded(event.text)
     if isinstance(event, ReasoningDelta):
-        return events.StateChanged("in_progress", "Thinking…")
+        return _THINKING
     return None
 
 

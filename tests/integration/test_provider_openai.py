@@ -83,6 +83,29 @@ async def test_text_comes_as_it_is_made(provider: OpenAIProvider, target: Target
     assert all(0.05 < later - earlier < 1 for earlier, later in pairwise(times))
 
 
+async def test_tokens_that_come_fast_are_taken_up_together(
+    provider: OpenAIProvider, target: Target, upstream: ResponsesServer
+) -> None:
+    said = " ".join(f"w{number}" for number in range(200))
+    upstream.script({"text": said, "delay": 0.002})
+    pieces = [event.text async for event in provider.stream(REQUEST, target) if isinstance(event, TextDelta)]
+    assert "".join(pieces) == said
+    # some twenty times a second, or in fewer pieces on a busy machine
+    assert len(pieces) < 100
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.004])
+async def test_what_was_sent_before_a_connection_broke_is_kept(
+    provider: OpenAIProvider, target: Target, upstream: ResponsesServer, delay: float
+) -> None:
+    upstream.script({"fault": "drop", "after": 30, "text": "word " * 60, "delay": delay})
+    events = await collect(provider, target)
+    finished = events[-1]
+    assert isinstance(finished, Finished)
+    assert finished.status == "failed"
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "word " * 30
+
+
 async def test_calls_reasoning_and_refusals(
     provider: OpenAIProvider, target: Target, upstream: ResponsesServer
 ) -> None:

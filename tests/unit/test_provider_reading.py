@@ -125,3 +125,16 @@ def test_a_body_without_end_is_given_up() -> None:
         reading.feed(piece)
     with pytest.raises(FrameTooLargeError):
         reading.feed(piece)
+
+
+def test_pieces_of_one_text_that_come_together_are_one_event() -> None:
+    def frame(index: int, text: str) -> bytes:
+        event = {"type": "response.output_text.delta", "output_index": index, "content_index": 0, "delta": text}
+        return b"data: " + dumped(event) + b"\n\n"
+
+    reading = Reading()
+    assert not reading.speaks
+    made = reading.feed(frame(0, "a") + frame(0, "b") + frame(1, "c") + frame(1, "d") + frame(0, "e"))
+    texts = [(event.output_index, event.text) for event in made if isinstance(event, TextDelta)]
+    assert texts == [(0, "ab"), (1, "cd"), (0, "e")]
+    assert reading.speaks

@@ -7,17 +7,18 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import httpx2
 import orjson
 
 from chat.errors import NotResponsesServerError, ProviderError, UpstreamFault, UpstreamTimeoutError
-from chat.providers.base import StreamEvent
+from chat.providers.base import RefusalDelta, StreamEvent, TextDelta
 from chat.providers.openai.assembler import Assembler
 from chat.providers.openai.connection import BROKEN, reason, timed_out
 from chat.providers.openai.gatherer import Events
 from chat.providers.openai.sse import MAX_FRAME_BYTES, Frame, FrameTooLargeError, Splitter, decode, is_done
+from chat.providers.openai.wire import Wire
 
 DRAIN_SECONDS = 0.2
 """How long the end of the bytes is awaited after the final event, so that the connection can be used again."""
@@ -38,13 +39,15 @@ class Place:
 
 
 class Reading:
-    """Bytes to events. `over` says that no more bytes are wanted: the final event or an end marker has come."""
+    """Bytes to events. `over` says that no more bytes are wanted: the final event or an end marker has come; `speaks`,
+    that text has come."""
 
     def __init__(
         self, secrets: tuple[str, ...] = (), *, response_id: str | None = None, resumable: bool = False
     ) -> None:
         self.assembler = Assembler(secrets=secrets, response_id=response_id, resumable=resumable)
         self.over = False
+        self.speaks = False
         self._secrets = secrets
         self._lost: tuple[ProviderError | None, str] = (None, "")
         self._begin()
@@ -92,7 +95,8 @@ class Reading:
             if self.assembler.finished is not None or is_done(frame.data):
                 self.over = True
                 break
-        return made
+        self.speaks = self.speaks or any(isinstance(event, TextDelta | RefusalDelta) for event in made)
+        return _joined(made)
 
     def close(self) -> Events:
         """The events that the end of the bytes brings: of a last frame, or of a document."""
@@ -139,9 +143,28 @@ class Reading:
         return [made for event in raw if isinstance(event, dict) for made in self.assembler.feed(event)]
 
 
+def _joined(events: Events) -> Events:
+    """Pieces of text that came together, as one: what each event costs from here on is the same for any length."""
+    if len(events) < 2:
+        return events
+    joined: Events = []
+    for event in events:
+        last = joined[-1] if joined else None
+        if isinstance(event, TextDelta) and isinstance(last, TextDelta) and _place(event) == _place(last):
+            joined[-1] = TextDelta(last.output_index, last.content_index, last.text + event.text)
+        else:
+            joined.append(event)
+    return joined
+
+
+def _place(delta: TextDelta) -> tuple[int, int]:
+    return delta.output_index, delta.content_index
+
+
 async def events_of(response: httpx2.Response, reading: Reading) -> AsyncGenerator[StreamEvent, None]:
     """The events of one connection whose status was 2xx. What breaks it is told to `reading`, never raised."""
-    chunks = _chunks(response)
+    wire = Wire(response)
+    chunks = wire.chunks()
     async with aclosing(chunks):
         try:
             async for chunk in chunks:
@@ -149,10 +172,13 @@ async def events_of(response: httpx2.Response, reading: Reading) -> AsyncGenerat
                     yield event
                 if reading.over or reading.assembler.error is not None:
                     break
+                # the first words are shown as they come
+                wire.gathers = reading.speaks
             else:
                 for event in reading.close():
                     yield event
                 return
+            wire.gathers = False
             while not reading.over:
                 late = await _soon(chunks)
                 for event in reading.close() if late is None else reading.feed(late):
@@ -162,13 +188,6 @@ async def events_of(response: httpx2.Response, reading: Reading) -> AsyncGenerat
             reading.lost(broken)
             return
         await _drain(chunks)
-
-
-def _chunks(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
-    """The bytes as they come. Plain ones past two generators of the package, which cost each delta a microsecond."""
-    if response.headers.get("content-encoding", "identity").strip().lower() in ("", "identity"):
-        return cast(AsyncGenerator[bytes, None], cast(httpx2.AsyncByteStream, response.stream).__aiter__())
-    return response.aiter_bytes()
 
 
 async def _soon(chunks: AsyncGenerator[bytes, None]) -> bytes | None:
