@@ -30,3 +30,6 @@ CAPABILITIES: Mapping[str, str] = {
     "idempotency_key": "Takes a key against doing things twice",
 }
 """The names in use, with what each means."""
+
+BY_HAND = frozenset({"conversation", "stream_options"})
+"""Those that no probe asks for: nothing is sent for the one, and no answer shows what the other does."""

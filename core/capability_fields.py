@@ -5,13 +5,14 @@ from typing import Any, cast
 
 from django import forms
 
-from core.capabilities import CAPABILITIES, RESUME
+from core.capabilities import BY_HAND, CAPABILITIES, RESUME
 from core.models import Endpoint
 from core.probing import sentence
 
 _CHOICES = {"works": True, "not": False}
 _FOUND = {True: "As found: works", False: "As found: does not work", None: "As found: not known"}
 _NOT_FOUND = "Nothing was found out yet."
+_NOT_PROBED = "No probe asks for it."
 _A_WISH = "Off unless it is set here."
 
 
@@ -49,7 +50,7 @@ def show_capabilities(form: forms.BaseForm, endpoint: Endpoint) -> None:
             if name == RESUME:
                 field.help_text = f"{meaning}. {_A_WISH}"
             elif found is None:
-                field.help_text = f"{meaning}. {_NOT_FOUND}"
+                field.help_text = f"{meaning}. {_NOT_PROBED if name in BY_HAND else _NOT_FOUND}"
             else:
                 field.help_text = f"{meaning}. {sentence(found)}"
                 cast(forms.ChoiceField, field).choices = _choices(_FOUND[found["works"]])

@@ -19,11 +19,16 @@ KEY = "sk-proj-0123456789abcdefghij"
 S, R, IGNORED, U = Outcome.SUPPORTED, Outcome.REFUSED, Outcome.IGNORED, Outcome.UNKNOWN
 NOTHING_KEPT = {"store": IGNORED, "previous_response_id": R, "background": IGNORED, "starting_after": IGNORED}
 UNLABELLED = dict.fromkeys(("prompt_cache_key", "safety_identifier", "metadata"), IGNORED)
+UNSET = dict.fromkeys(("verbosity", "truncation", "service_tier"), IGNORED)
+NO_KEYS = {"idempotency_key": IGNORED}
 DIFFERENCES: dict[str, dict[str, Outcome]] = {
-    "openai": {},
+    "openai": NO_KEYS,
+    "gateway": {},
     "ollama": {
         **NOTHING_KEPT,
         **UNLABELLED,
+        **UNSET,
+        **NO_KEYS,
         "previous_response_id": IGNORED,
         "starting_after": R,
         "tool_choice": IGNORED,
@@ -31,10 +36,19 @@ DIFFERENCES: dict[str, dict[str, Outcome]] = {
         "include": U,
         "input_tokens": R,
     },
-    "llama.cpp": {**NOTHING_KEPT, **UNLABELLED, "include": U, "input_file": R, "input_tokens": R},
-    "vllm": {**NOTHING_KEPT, **UNLABELLED, "metadata": S, "background": R, "input_tokens": R},
+    "llama.cpp": {
+        **NOTHING_KEPT,
+        **UNLABELLED,
+        **UNSET,
+        **NO_KEYS,
+        "include": U,
+        "input_file": R,
+        "input_tokens": R,
+    },
+    "vllm": {**NOTHING_KEPT, **UNLABELLED, **NO_KEYS, "metadata": S, "background": R, "input_tokens": R},
     "openrouter": {
         **NOTHING_KEPT,
+        **NO_KEYS,
         "store": R,
         "previous_response_id": IGNORED,
         "background": R,
@@ -95,7 +109,12 @@ async def test_the_record_decides_what_is_sent(
     asked = Request(
         input=({"type": "message", "role": "user", "content": "Hello?"},),
         tools=(TOOL, OTHER),
-        parameters={"tool_choice": {"type": "function", "name": "population"}, "store": True},
+        parameters={
+            "tool_choice": {"type": "function", "name": "population"},
+            "store": True,
+            "service_tier": "flex",
+            "verbosity": "high",
+        },
         prompt_cache_key="k",
         safety_identifier="s",
         metadata={"turn": "1"},
@@ -108,7 +127,9 @@ async def test_the_record_decides_what_is_sent(
     found = {**dict.fromkeys(DIFFERENCES[kind]), **DIFFERENCES[kind]}
     for name in ("prompt_cache_key", "safety_identifier", "metadata"):
         assert (name in body) is (found.get(name, S) is S)
-    assert body.get("store") is (True if kind == "openai" else None)
+    assert body.get("service_tier") == ("flex" if found.get("service_tier", S) is S else None)
+    assert body["text"] == {"verbosity": "high"}
+    assert body.get("store") is (True if kind in ("openai", "gateway") else None)
     assert "background" not in body
     chosen = "tool_choice" in body
     assert chosen is (kind != "ollama")
@@ -139,6 +160,28 @@ async def test_a_server_without_streamed_text_is_asked_no_further(
     assert report.capabilities.allows("tools"), "nothing was learnt"
     assert len(upstream.requests) <= 2
     assert KEY not in report.table() + json.dumps(report.to_json())
+
+
+async def test_what_a_model_refuses_or_cannot_judge_is_told_apart(
+    target: Target, provider: OpenAIProvider, upstream: ResponsesServer
+) -> None:
+    upstream.play("openai")
+
+    def picky(body: Any) -> dict[str, Any] | None:
+        if "verbosity" in (body.get("text") or {}):
+            return {"status": 400, "body": {"error": {"message": "This model knows no verbosity."}}}
+        return {"status": 500, "body": {}} if body.get("service_tier") == "parley-probe" else {"text": "ready"}
+
+    upstream.compute(picky)
+    report = await probe(target, request_seconds=5)
+    found = {name: finding(report, name).outcome for name in ("verbosity", "truncation", "service_tier")}
+    assert found == {"verbosity": R, "truncation": S, "service_tier": U}
+    assert finding(report, "verbosity").said == "This model knows no verbosity."
+    where = Target(base_url=target.base_url, api_key=KEY, model="scripted", capabilities=report.capabilities)
+    hello = {"type": "message", "role": "user", "content": "Hello?"}
+    request = Request(input=(hello,), parameters={"verbosity": "low", "service_tier": "flex"})
+    assert [event async for event in provider.stream(request, where)][-1].status == "completed"
+    assert upstream.requests[-1].body.keys() & {"text", "service_tier"} == set()
 
 
 async def test_a_passing_failure_is_tried_once_more(target: Target, upstream: ResponsesServer) -> None:

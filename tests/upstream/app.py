@@ -38,6 +38,7 @@ class Upstream:
         self._models = models
         self._records: OrderedDict[str, Record] = OrderedDict()
         self._holds: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self._by_key: dict[str, Record] = {}
 
     def let_go(self, hold: str) -> None:
         """Let what is held under this name go on, now and later. Only in the server's event loop."""
@@ -49,6 +50,7 @@ class Upstream:
         self.kind = OPENAI
         self.journal.clear()
         self._records.clear()
+        self._by_key.clear()
 
     def response(self, response_id: str) -> Body:
         """A kept response as it stands."""
@@ -112,20 +114,31 @@ class Upstream:
             return await send_recording(request, script, entry)
         if refusal := kind.refusal(body, frozenset(self._records)):
             return _refused(refusal)
-        body = heard
-        script = script or computed_answer(body)
+        key = request.headers.get("idempotency-key", "") if kind.repeats else ""
+        if key in self._by_key:
+            return await follow(request, self._by_key[key], -1)
+        script = script or computed_answer(heard)
         if kind.done_marker:
             script = replace(script, done_marker=True)
-        record = Record(new_response(body), kind.frame)
+        record = Record(new_response(heard), kind.frame)
         if kind.keeps:
             self._keep(record)
+        if key:
+            self._by_key[key] = record
+        return await self._answer(request, script, record, entry, heard)
+
+    async def _answer(
+        self, request: web.Request, script: Script, record: Record, entry: Entry, body: Body
+    ) -> web.StreamResponse:
         if body.get("background"):
             record.task = asyncio.create_task(produce(script, record, entry, body))
             return (
                 await follow(request, record, -1, script) if body.get("stream") else web.json_response(record.response)
             )
         if body.get("stream"):
-            return await send_script(request, script, record, entry, body)
+            answered = await send_script(request, script, record, entry, body)
+            await record.end()
+            return answered
         await asyncio.sleep(script.first_delay)
         for step in steps(script, record.response, body):
             await record.add(step.event)

@@ -39,6 +39,12 @@ _KNOWN = frozenset(
     ]
 )
 
+_VALUES = {
+    "service_tier": ("auto", "default", "flex", "scale", "priority"),
+    "text.verbosity": ("low", "medium", "high"),
+    "truncation": ("auto", "disabled"),
+}
+
 
 def refusal_of(body: Body, stored: frozenset[str]) -> dict[str, Any] | None:
     """The error object for a request that the API does not accept, or None. `stored` are the ids of kept responses."""
@@ -52,7 +58,16 @@ def refusal_of(body: Body, stored: frozenset[str]) -> dict[str, Any] | None:
     previous = body.get("previous_response_id")
     if previous is not None and previous not in stored:
         return _error(f"Previous response with id '{previous}' not found.", code="previous_response_not_found")
-    return _refused_tools(body) or _refused_items(items, continues=previous is not None)
+    return _refused_values(body) or _refused_tools(body) or _refused_items(items, continues=previous is not None)
+
+
+def _refused_values(body: Body) -> dict[str, Any] | None:
+    for name, values in _VALUES.items():
+        given = (body.get("text") or {}).get("verbosity") if name == "text.verbosity" else body.get(name)
+        if given is not None and given not in values:
+            message = f"Invalid value: '{given}'. There are: {', '.join(values)}."
+            return _error(message, code="invalid_value", param=name)
+    return None
 
 
 def _refused_tools(body: Body) -> dict[str, Any] | None:

@@ -20,6 +20,7 @@ _ECHOED = (
     "prompt_cache_key",
     "reasoning",
     "safety_identifier",
+    "service_tier",
     "store",
     "temperature",
     "text",

@@ -2,7 +2,8 @@
 
 Drawn from what these servers are known to do: Ollama ignores what it does not know and keeps nothing; llama.cpp leaves
 out numbers and indexes and refuses to go on from an earlier response; vLLM silently keeps nothing unless it was told to
-at its start, and then refuses background responses; OpenRouter keeps nothing and says so.
+at its start, and then refuses background responses; OpenRouter keeps nothing and says so. Ollama and llama.cpp take any
+value of what they do not do. The last kind is nobody's: a gateway that keeps the answers to requests by their key.
 """
 
 import json
@@ -26,11 +27,13 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class ServerKind:
-    """`ignores` are fields that do nothing; `keeps` says that responses can be asked for by their id afterwards."""
+    """`ignores` are fields that do nothing; `keeps` says that responses can be asked for by their id afterwards,
+    `repeats` that a request with a key that was used gets the response that it got."""
 
     name: str
     ignores: frozenset[str] = frozenset()
     keeps: bool = True
+    repeats: bool = False
     counts_tokens: bool = True
     event_lines: bool = True
     done_marker: bool = False
@@ -39,7 +42,10 @@ class ServerKind:
     missing: Refusal | None = None
 
     def heard(self, body: Body) -> Body:
-        return {name: value for name, value in body.items() if name not in self.ignores}
+        known = {name: value for name, value in body.items() if name not in self.ignores}
+        if isinstance(text := known.get("text"), Mapping):
+            known["text"] = {name: value for name, value in text.items() if f"text.{name}" not in self.ignores}
+        return known
 
     def refusal(self, body: Body, stored: frozenset[str]) -> Refusal | None:
         if (refused := self.refuses(body)) is not None:
@@ -119,12 +125,14 @@ def _parts(body: Body) -> list[Mapping[str, Any]]:
 
 _NO_RESPONSE = _error(404, "There is no such response.", kind="not_found_error")
 _LABELS = frozenset({"prompt_cache_key", "safety_identifier", "metadata"})
+_SETTINGS = frozenset({"text.verbosity", "truncation", "service_tier"})
 
 OPENAI = ServerKind("openai")
 OLLAMA = ServerKind(
     "ollama",
     ignores=_LABELS
-    | {"previous_response_id", "conversation", "truncation", "background", "include", "tool_choice", "store"}
+    | _SETTINGS
+    | {"previous_response_id", "conversation", "background", "include", "tool_choice", "store"}
     | {"parallel_tool_calls", "stream_options"},
     keeps=False,
     counts_tokens=False,
@@ -133,7 +141,7 @@ OLLAMA = ServerKind(
 )
 LLAMA_CPP = ServerKind(
     "llama.cpp",
-    ignores=_LABELS | {"background", "include", "store", "stream_options"},
+    ignores=_LABELS | _SETTINGS | {"background", "include", "store", "stream_options"},
     keeps=False,
     counts_tokens=False,
     refuses=_llama_cpp_refuses,
@@ -159,4 +167,5 @@ OPENROUTER = ServerKind(
     refuses=_openrouter_refuses,
     missing=_NO_RESPONSE,
 )
-KINDS = {kind.name: kind for kind in (OPENAI, OLLAMA, LLAMA_CPP, VLLM, OPENROUTER)}
+GATEWAY = ServerKind("gateway", repeats=True)
+KINDS = {kind.name: kind for kind in (OPENAI, OLLAMA, LLAMA_CPP, VLLM, OPENROUTER, GATEWAY)}

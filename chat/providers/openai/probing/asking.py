@@ -69,8 +69,16 @@ class Seen:
         return (self.finished.usage if self.finished else None) or Usage()
 
     @property
+    def response_id(self) -> str | None:
+        return self.finished.response_id if self.finished else None
+
+    @property
     def accepted(self) -> bool:
         return self.error is None
+
+    @property
+    def refused(self) -> bool:
+        return isinstance(self.error, _REFUSALS)
 
     def echoed(self, name: str) -> Any:
         """A field of the response as the server repeats it at the end; None where it does not."""
@@ -88,8 +96,8 @@ class Seen:
     def failed(self, name: str) -> Finding:
         error = self.error or ProviderError()
         said = error.upstream_message or error.message
-        refused = isinstance(error, _REFUSALS)
-        return Finding(name, Outcome.REFUSED if refused else Outcome.UNKNOWN, said, str(self), self.seconds)
+        outcome = Outcome.REFUSED if self.refused else Outcome.UNKNOWN
+        return Finding(name, outcome, said, str(self), self.seconds)
 
     def __str__(self) -> str:
         if self.finished is None:

@@ -14,7 +14,7 @@ TOTAL_SECONDS = 600.0
 async def probe(
     target: Target, *, request_seconds: float = REQUEST_SECONDS, total_seconds: float = TOTAL_SECONDS
 ) -> Report:
-    """Ask a server about everything that a capability record holds; some twenty requests of a few hundred tokens.
+    """Ask a server about everything that a capability record holds; some thirty requests of a few hundred tokens.
 
     What the target's own record says is not used. Never raises for what a server does: that is a finding.
     """

@@ -1,7 +1,8 @@
 """The probes: each asks one small thing of a server and says what came of it.
 
-A field that the server repeats in its response, or whose effect shows in the answer, is supported; one that it takes
-without either is ignored; a 4xx about it is a refusal. Whatever else goes wrong leaves the question open.
+A field that the server repeats in its response, whose effect shows in the answer, or of which it refuses a value that
+there is not, is supported; one that it takes without any of that is ignored; a 4xx about it is a refusal. Whatever else
+goes wrong leaves the question open.
 """
 
 import base64
@@ -10,6 +11,7 @@ import zlib
 from collections.abc import Awaitable, Callable, Sequence
 from struct import pack
 from typing import Any, TypeAlias
+from uuid import uuid4
 
 from chat.providers.openai.probing.asking import MOST_TOKENS, Asking, Seen
 from chat.providers.openai.probing.findings import STREAMING, Finding, Outcome
@@ -19,6 +21,9 @@ Probe: TypeAlias = Callable[[Asking], Awaitable[Sequence[Finding]]]
 _WORD = "kingfisher"
 _READY = "Reply with the single word: ready"
 _NO_CALL = "it called nothing"
+# The usual values: no tier that costs more, nothing that an answer of one word could suffer from.
+_SETTINGS = (("verbosity", "low"), ("truncation", "auto"), ("service_tier", "default"))
+_NO_VALUE = "parley-probe"
 
 
 def _tool(name: str, description: str) -> dict[str, Any]:
@@ -52,15 +57,14 @@ async def streaming(asking: Asking) -> Sequence[Finding]:
 async def storing(asking: Asking) -> Sequence[Finding]:
     """Whether a response is kept, and can be continued by its id."""
     seen = await asking.ask(f"Remember the word {_WORD}.", "store", fields={"parameters": {"store": True}})
-    finished = seen.finished
-    if not seen.accepted or finished is None or finished.response_id is None:
+    if not seen.accepted or seen.response_id is None:
         return seen.finding("store", False, "the response has no id"), _unasked("previous_response_id", "not stored")
-    lost = await asking.is_kept(finished.response_id)
+    lost = await asking.is_kept(seen.response_id)
     store = seen.finding("store", lost is None, "it is taken, but the response is not kept")
-    fields = {"parameters": {"previous_response_id": finished.response_id, "store": True}}
+    fields = {"parameters": {"previous_response_id": seen.response_id, "store": True}}
     asked = "Which word were you asked to remember? Reply with that word."
     next_one = await asking.ask(asked, "store", "previous_response_id", fields=fields)
-    known = _WORD in next_one.text.lower() or next_one.echoed("previous_response_id") == finished.response_id
+    known = _WORD in next_one.text.lower() or next_one.echoed("previous_response_id") == seen.response_id
     return store, next_one.finding("previous_response_id", known, "the earlier response was not used")
 
 
@@ -160,6 +164,33 @@ async def labels(asking: Asking) -> Sequence[Finding]:
     return found
 
 
+async def settings(asking: Asking) -> Sequence[Finding]:
+    """Fields whose effect no short answer shows. Ollama, for one, repeats them all the same, with values of its own."""
+    return [await _heeded(asking, name, usual) for name, usual in _SETTINGS]
+
+
+async def _heeded(asking: Asking, name: str, usual: str) -> Finding:
+    """Who heeds a field takes a value of it, and refuses one that there is not."""
+    seen = await asking.ask(_READY, name, fields={"parameters": {name: usual}})
+    if not seen.accepted:
+        return seen.failed(name)
+    wrong = await asking.ask(_READY, name, fields={"parameters": {name: _NO_VALUE}})
+    if wrong.accepted or wrong.refused:
+        return seen.finding(name, wrong.refused, "it takes any value of it")
+    return wrong.failed(name)
+
+
+async def repeating(asking: Asking) -> Sequence[Finding]:
+    """Whether a request with a key that was used is that request again, and gets its response."""
+    key = {"idempotency_key": f"parley-probe-{uuid4().hex}"}
+    first = await asking.ask(_READY, "idempotency_key", fields=key)
+    if not first.accepted:
+        return (first.failed("idempotency_key"),)
+    again = await asking.ask(_READY, "idempotency_key", fields=key)
+    same = first.response_id is not None and again.response_id == first.response_id
+    return (again.finding("idempotency_key", same, "the same key got another response"),)
+
+
 async def pictures(asking: Asking) -> Sequence[Finding]:
     part = {"type": "input_image", "detail": "low", "image_url": _data_url("image/png", _red_png())}
     seen = await asking.ask("Which colour is this picture? Reply with the colour.", "input_image", parts=[part])
@@ -186,6 +217,8 @@ PROBES: tuple[Probe, ...] = (
     sealed_reasoning,
     reasoning,
     labels,
+    settings,
+    repeating,
     pictures,
     files,
     counting,
@@ -200,6 +233,8 @@ NAMES: dict[Probe, tuple[str, ...]] = {
     sealed_reasoning: ("include",),
     reasoning: ("reasoning",),
     labels: ("prompt_cache_key", "safety_identifier", "metadata"),
+    settings: tuple(name for name, _ in _SETTINGS),
+    repeating: ("idempotency_key",),
     pictures: ("input_image",),
     files: ("input_file",),
     counting: ("input_tokens",),
