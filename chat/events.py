@@ -29,7 +29,9 @@ class TextReplaced:
 
 @dataclass(frozen=True, slots=True)
 class PassagesFound:
-    """The passages that the answer may cite: what `Turn.passages` holds."""
+    """The passages that the answer may cite: what `Turn.passages` holds, and as `citation` the id of the stored one
+    where the answer goes on behind words that cite the passage.
+    """
 
     passages: tuple[dict[str, object], ...]
 

@@ -6,7 +6,7 @@ Text is joined over an interval that grows with the open block (`blocks.interval
 import asyncio
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import count
 
 import orjson
@@ -135,7 +135,7 @@ def _sources(live: LiveTurn) -> list[CitationView]:
     """The chips of passages that the answer may cite. Their ids are known before the citations are stored."""
     return [
         CitationView(
-            id=(identity := citation_id(live.turn, int(str(passage["number"])))),
+            id=(identity := _identity(live, passage)),
             number=int(str(passage["number"])),
             document=str(passage["name"]),
             page=passage["page"] if isinstance(passage["page"], int) else None,
@@ -144,6 +144,11 @@ def _sources(live: LiveTurn) -> list[CitationView]:
         )
         for passage in live.passages
     ]
+
+
+def _identity(live: LiveTurn, passage: Mapping[str, object]) -> uuid.UUID:
+    stored = passage.get("citation")
+    return uuid.UUID(str(stored)) if stored else citation_id(live.turn, int(str(passage["number"])))
 
 
 class Screens:

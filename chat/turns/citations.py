@@ -5,7 +5,7 @@ The quote is the sentence of the passage that shares most of the citing sentence
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from chat.context.passages import NumberedPassage
@@ -48,7 +48,8 @@ class Verified:
 def verify(text: str, passages: Sequence[NumberedPassage], *, before: str = "") -> Verified:
     """Check every marker of `text` against the passages that were sent. Without passages the text stays as it is.
 
-    `before` is what `text` goes on with: it decides whether `text` begins in the middle of code, where `[1]` is none.
+    `before` is what `text` goes on with: it decides whether `text` begins in the middle of code, where `[1]` is none. A
+    marker that is broken in two cites, but is left as it is, since its beginning is stored.
     """
     if not passages:
         return Verified(text, ())
@@ -60,12 +61,13 @@ def verify(text: str, passages: Sequence[NumberedPassage], *, before: str = "") 
     for whole, numbers in _pieces(before + text):
         start, end = end, end + len(whole)
         piece = whole[max(0, len(before) - start) :]
-        # a marker that the break goes through is not ours to change
+        kept = [number for number in dict.fromkeys(numbers or ()) if number in known]
         if numbers is None or len(piece) < len(whole):
+            for number in kept if piece else ():
+                uses.setdefault(number, length)
             shown.append(piece)
             length += len(piece)
             continue
-        kept = [number for number in dict.fromkeys(numbers) if number in known]
         if not kept:
             continue
         lead = piece[: len(piece) - len(piece.lstrip(" \t"))]
@@ -75,7 +77,8 @@ def verify(text: str, passages: Sequence[NumberedPassage], *, before: str = "") 
         shown.append(marker)
         length += len(marker)
     result = "".join(shown)
-    return Verified(result, tuple(_cite(result, number, at, known) for number, at in uses.items()))
+    claims = {number: _citing_sentence(before + result, len(before) + at) for number, at in uses.items()}
+    return Verified(result, tuple(_cite(claims[number], known[number], at) for number, at in uses.items()))
 
 
 def _pieces(text: str) -> Iterator[tuple[str, list[int] | None]]:
@@ -108,11 +111,10 @@ def _markers(prose: str) -> Iterator[tuple[str, list[int] | None]]:
     yield prose[at:], None
 
 
-def _cite(text: str, number: int, position: int, known: Mapping[int, NumberedPassage]) -> FoundCitation:
-    passage = known[number]
-    start, end, support = best_span(_citing_sentence(text, position), passage.text)
+def _cite(claim: str, passage: NumberedPassage, position: int) -> FoundCitation:
+    start, end, support = best_span(claim, passage.text)
     return FoundCitation(
-        number=number,
+        number=passage.number,
         position=position,
         passage=passage,
         start=passage.start + start,

@@ -6,7 +6,8 @@ Writes through the recorder.
 """
 
 import asyncio
-from collections.abc import Sequence
+import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -54,6 +55,7 @@ class Engine:
         self._show = show
         self._unsaved: list[str] = []
         self._numbering = Numbering()
+        self._cited: Mapping[int, uuid.UUID] = {}
         self._memory = Memory(self.upstream, Lengths())
         self._recall = NOTHING
         self._until = 0.0
@@ -103,6 +105,7 @@ class Engine:
         vectors = QueryVectors(make_query(job.question.text, job.past))
         passages, self._recall = await asyncio.gather(self._passages(job, vectors), _recall(job, vectors))
         self._numbering = Numbering(passages or ())
+        self._cited = job.cited
         if self.passages:
             self._show(self._passages_found())
         self._show(_WAITING)
@@ -120,7 +123,11 @@ class Engine:
         return passages
 
     def _passages_found(self) -> events.PassagesFound:
-        return events.PassagesFound(tuple(passage.reference() for passage in self.passages))
+        return events.PassagesFound(tuple(map(self._reference, self.passages)))
+
+    def _reference(self, passage: NumberedPassage) -> dict[str, object]:
+        stored = self._cited.get(passage.number)
+        return passage.reference() | ({"citation": str(stored)} if stored else {})
 
     def _call_runner(self, job: Job, toolbox: Toolbox) -> CallRunner:
         scope = partial(in_database, tool_scope, job.version, job.claimed.conversation, job.claimed.user)

@@ -1,8 +1,9 @@
 """What a process needs to run a turn, loaded from rows: the same for a new turn and for one taken over."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -14,7 +15,7 @@ from chat.context.history import strategy_of
 from chat.context.passages import NumberedPassage, restore
 from chat.context.query import DENSE_TURNS
 from chat.errors import LostTurnError
-from chat.models import AssistantVersion, Item, Response, Summary
+from chat.models import AssistantVersion, Citation, Item, Response, Summary
 from chat.providers.items import FunctionCall, function_calls
 from chat.selectors.answers import answer_parts, answer_text
 from chat.selectors.branches import PastTurn, branch_ids, latest_summary, past_turns
@@ -54,10 +55,11 @@ class Job:
     """A claimed turn with everything its steps are made from.
 
     `produced` holds the items that earlier steps of this turn saved, behind those of the answer that it continues;
-    `shown` is what people see of them. `open_calls` are those calls among them that have no output yet, `next_step` is
-    the number of the step to do. (A last answer is stored together with the turn's end.) `depth` is how many turns are
-    before it on its branch, `past` those of them that its strategy or the search can use, `summarised` how many of them
-    `summary` covers. `passages` and `recall` are None where they were not looked up yet.
+    `shown` is what people see of them. `cited` are the citations of the answer that it continues, by number.
+    `open_calls` are those calls among them that have no output yet, `next_step` is the number of the step to do. (A
+    last answer is stored together with the turn's end.) `depth` is how many turns are before it on its branch, `past`
+    those of them that its strategy or the search can use, `summarised` how many of them `summary` covers.
+    `passages` and `recall` are None where they were not looked up yet.
     """
 
     claimed: Claimed
@@ -70,6 +72,7 @@ class Job:
     summarised: int
     produced: tuple[dict[str, object], ...]
     shown: str
+    cited: Mapping[int, uuid.UUID]
     passages: tuple[NumberedPassage, ...] | None
     recall: Recall | None
     open_calls: tuple[FunctionCall, ...]
@@ -127,6 +130,7 @@ def load_job(claimed: Claimed) -> Job:
         summarised=depth - after if summary else 0,
         produced=(*going_on(earlier), *produced) if earlier else produced,
         shown=_shown(earlier, saved),
+        cited=_cited(earlier) if earlier else {},
         open_calls=_open_calls(produced),
         passages=tuple(restore(references)) if references else None,
         recall=_recalled(facts, Reader(version, claimed.conversation)),
@@ -159,6 +163,13 @@ def _shown(earlier: Sequence[Sequence[Item]], saved: Sequence[Item]) -> str:
     """The answer so far; what a step adds to saved ones stands apart, what continues an answer does not."""
     own = answer_text([saved])
     return answer_text(earlier) + (f"{own}\n\n" if own else "")
+
+
+def _cited(earlier: Sequence[Sequence[Item]]) -> dict[int, uuid.UUID]:
+    """The citations of these parts of an answer; where several have the same number, that of the first."""
+    order = {item.pk: place for place, item in enumerate(chain.from_iterable(earlier))}
+    rows = Citation.objects.filter(item__in=order).values_list("item_id", "number", "id")
+    return {number: citation for _item, number, citation in sorted(rows, key=lambda row: order[row[0]], reverse=True)}
 
 
 def _earlier(turn: uuid.UUID) -> tuple[list[Item], int]:

@@ -1,10 +1,12 @@
 """An answer that stopped before its end goes on: over the socket, in rows, for the model and on the page."""
 
 import asyncio
+import re
 import uuid
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from chat.context.continuing import INSTRUCTION
 from chat.models import Assistant, Conversation, Item, Turn
@@ -202,20 +204,23 @@ async def test_a_continuation_that_was_left_behind_keeps_its_beginning(
     assert (past.user_text, past.answer_text, len(past.items)) == ("List them.", "One, two.", 2)
 
 
-async def test_a_continuation_cites_by_the_numbers_of_its_beginning(person: User, upstream: ResponsesServer) -> None:
-    def searching() -> Assistant:
-        endpoint = factories.responses_endpoint(upstream.base_url)
-        store = factories.store(owner=person, model=factories.embedding_model(endpoint=endpoint))
-        factories.indexed_document(store, text="The pier is closed on Mondays.")
-        return factories.assistant(owner=person, model=factories.chat_model(endpoint=endpoint), stores=[store])
+@pytest.fixture
+def searching(person: User, upstream: ResponsesServer) -> Assistant:
+    endpoint = factories.responses_endpoint(upstream.base_url)
+    store = factories.store(owner=person, model=factories.embedding_model(endpoint=endpoint))
+    factories.indexed_document(store, text="The pier is closed on Mondays.")
+    return factories.assistant(owner=person, model=factories.chat_model(endpoint=endpoint), stores=[store])
 
+
+async def test_a_continuation_cites_by_the_numbers_of_its_beginning(
+    person: User, searching: Assistant, upstream: ResponsesServer
+) -> None:
     upstream.script(
         {"text": "Closed on Mondays [1]:\n\n```\nx = days", "incomplete": "max_output_tokens"},
         {"text": "[7]\n```\n\nThe pier is [1][7]."},
     )
-    assistant = await in_database(searching)
     async with running_turns(), tab_of(person) as tab:
-        conversation, first = await begin(tab, assistant, "When is the pier closed?")
+        conversation, first = await begin(tab, searching, "When is the pier closed?")
         rest = await go_on(tab, first)
         ended = await final(tab, rest)
     assert ended["html"].count('class="citation"') == 2
@@ -225,3 +230,38 @@ async def test_a_continuation_cites_by_the_numbers_of_its_beginning(person: User
     assert [citation.number for citation in view.citations] == [1]
     asked = [request.body for request in upstream.requests if request.path.endswith("/responses")]
     assert asked[0]["input"][0] == asked[1]["input"][0]
+
+
+async def test_a_marker_that_the_break_goes_through_cites(
+    person: User, searching: Assistant, upstream: ResponsesServer, turns: None
+) -> None:
+    upstream.script({"text": "Closed on Mondays [1", "incomplete": "max_output_tokens"}, {"text": "], it says."})
+    async with tab_of(person) as tab:
+        conversation, first = await begin(tab, searching, "When is the pier closed?")
+        assert 'class="citation"' not in tab.page.final[first]["html"]
+        ended = await final(tab, await go_on(tab, first))
+    (view,) = await in_database(shown, conversation)
+    assert view.answer_text == "Closed on Mondays [1], it says."
+    (citation,) = view.citations
+    assert citation.quote == "The pier is closed on Mondays."
+    assert ended["html"].count(f'class="citation" href="{citation.url}"') == 1
+
+
+async def test_while_an_answer_goes_on_the_chips_of_its_beginning_open_what_is_stored(
+    person: User, searching: Assistant, upstream: ResponsesServer, turns: None
+) -> None:
+    upstream.script(
+        {"text": "Closed on Mondays [1].", "incomplete": "max_output_tokens"},
+        {"deltas": [" And", *[" so on"] * 400], "delay": 0.05},
+    )
+    client = Client()
+    await in_database(client.force_login, person)
+    async with tab_of(person) as tab:
+        _, first = await begin(tab, searching, "When is the pier closed?")
+        rest = await go_on(tab, first)
+        await tab.growing(rest)
+        (address,) = re.findall(r'class="citation" href="([^"]+)"', "".join(tab.page.blocks[rest]))
+        assert (await in_database(client.get, address)).status_code == 200
+        await tab.send(type="turn.stop", turn=rest)
+        ended = await final(tab, rest)
+    assert f'href="{address}"' in ended["html"]

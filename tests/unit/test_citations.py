@@ -91,8 +91,31 @@ def test_what_goes_on_within_code_is_code_and_behind_it_is_not() -> None:
     assert found.text[citation.position :].startswith("[1]")
 
 
-def test_a_marker_that_was_broken_in_two_is_left_as_it_is() -> None:
-    assert verify("] and [7].", [passage(1)], before="Closed [1") == verify("] and.", [passage(1)])
+@pytest.mark.parametrize(
+    ("before", "text", "shown", "numbers"),
+    [
+        ("Closed [1", "] and [7].", "] and.", [1]),
+        ("Closed [", "1] and more.", "1] and more.", [1]),
+        ("Closed [1", ", 7] and more [1].", ", 7] and more [1].", [1]),
+        ("Closed [7", "] and more.", "] and more.", []),
+        ("`rows[1", "]` and more.", "]` and more.", []),
+    ],
+)
+def test_a_marker_that_was_broken_in_two_cites_and_is_left_as_it_is(
+    before: str, text: str, shown: str, numbers: list[int]
+) -> None:
+    found = verify(text, [passage(1)], before=before)
+    assert found.text == shown
+    assert [(citation.number, citation.position) for citation in found.citations] == [(number, 0) for number in numbers]
+
+
+def test_a_sentence_that_was_broken_in_two_supports_as_one() -> None:
+    source = passage(1)
+    whole = verify(f"{source.text} [1]", [source])
+    half = len(source.text) // 2
+    broken = verify(f"{source.text[half:]} [1]", [source], before=source.text[:half])
+    assert broken.citations[0].support == whole.citations[0].support == 1.0
+    assert broken.citations[0].quote == whole.citations[0].quote
 
 
 @given(st.text(alphabet="a [1]7`\n", max_size=30))
