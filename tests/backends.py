@@ -5,16 +5,16 @@ test that killed it. So whoever starts a program gives it a name and waits here 
 """
 
 import os
-import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
 import psycopg
 from django.db import connection
 
+from tests.waiting import wait_until
+
 # The variable that tells a program what its connections are called.
 NAME = "PGAPPNAME"
-_SECONDS = 60
 _CLIENTS = """
 SELECT DISTINCT application_name FROM pg_stat_activity
 WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
@@ -35,15 +35,8 @@ def others() -> set[str]:
 def await_end(url: str, names: Collection[str]) -> None:
     """Wait until PostgreSQL works for no program of these names; what they wait for has to be let go of before."""
     with psycopg.connect(url, autocommit=True) as looking:
-        _until(lambda: _clients(looking).isdisjoint(names), f"PostgreSQL still works for {', '.join(names)}")
+        wait_until(lambda: _clients(looking).isdisjoint(names))
 
 
 def _clients(looking: "psycopg.Connection[tuple[str]]") -> set[str]:
     return {row[0] for row in looking.execute(_CLIENTS)}
-
-
-def _until(reached: Callable[[], bool], otherwise: str) -> None:
-    deadline = time.monotonic() + _SECONDS
-    while not reached():
-        assert time.monotonic() < deadline, otherwise
-        time.sleep(0.01)

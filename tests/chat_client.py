@@ -20,6 +20,7 @@ from core.bridge import in_database
 from core.models import User
 from tests.factories import session_of
 from tests.frames import TEXT, check_received, check_sent
+from tests.waiting import PATIENCE
 
 ORIGIN = b"http://localhost"
 
@@ -95,7 +96,7 @@ class Tab:
     async def connect(self) -> bool:
         """Whether the server accepts the socket."""
         await self.socket.send_input({"type": "websocket.connect"})
-        answer = await self.socket.receive_output(timeout=5)
+        answer = await self.socket.receive_output(timeout=PATIENCE)
         return bool(answer["type"] == "websocket.accept")
 
     async def open(self) -> "Tab":
@@ -105,7 +106,7 @@ class Tab:
 
     async def close(self) -> None:
         await self.socket.send_input({"type": "websocket.disconnect", "code": 1000})
-        await self.socket.wait(timeout=5)
+        await self.socket.wait(timeout=PATIENCE)
 
     async def send(self, **frame: Any) -> None:
         text = json.dumps(frame, default=str)
@@ -121,20 +122,20 @@ class Tab:
 
     async def closes(self) -> int:
         """Return the code with which the server closes the socket; nothing else may come before."""
-        message = await self.socket.receive_output(timeout=10)
+        message = await self.socket.receive_output(timeout=PATIENCE)
         assert message["type"] == "websocket.close", message
         return int(message["code"])
 
     async def closed(self) -> int:
         """Wait until the server closes the socket, and return its code."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while True:
-                message = await self.socket.receive_output(timeout=10)
+                message = await self.socket.receive_output(timeout=PATIENCE)
                 if message["type"] == "websocket.close":
                     return int(message["code"])
 
     async def receive(self) -> dict[str, Any]:
-        message = await self.socket.receive_output(timeout=10)
+        message = await self.socket.receive_output(timeout=PATIENCE)
         assert message["type"] == "websocket.send", message
         frame = check_received(message["text"])
         self.page.take(frame)
@@ -144,7 +145,7 @@ class Tab:
         self, kind: str, *, where: Callable[[dict[str, Any]], bool] = lambda _frame: True
     ) -> dict[str, Any]:
         """Receive until a frame of this type, and return it."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 frame = await self.receive()
                 if frame["type"] == kind and where(frame):
@@ -152,7 +153,7 @@ class Tab:
 
     async def growing(self, turn: str = "") -> None:
         """Receive until a frame lets an answer grow: that of `turn`, or any."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 frame = await self.receive()
                 if frame["type"] == TEXT:

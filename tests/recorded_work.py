@@ -15,7 +15,7 @@ from django.utils import timezone
 from core import outbox
 from core.models import User, Work
 
-WAIT = 20
+WAIT = 60
 
 
 class Recorder:

@@ -19,7 +19,6 @@ import argparse
 import asyncio
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
@@ -32,6 +31,7 @@ from tests.upstream.journal import Entry
 from tests.upstream.obliging import obliging_answer
 from tests.upstream.script import Computed, Script
 from tests.upstream.servers import KINDS
+from tests.waiting import wait_until
 
 HOST = "127.0.0.1"
 
@@ -77,12 +77,9 @@ class ResponsesServer:
         """Let what scripts hold under this name go on."""
         self._loop.call_soon_threadsafe(self.upstream.let_go, hold)
 
-    def await_requests(self, count: int, *, seconds: float = 60) -> None:
+    def await_requests(self, count: int) -> None:
         """Wait until so many requests have come, of whatever kind."""
-        deadline = time.monotonic() + seconds
-        while len(self.entries) < count:
-            assert time.monotonic() < deadline, f"{len(self.entries)} of {count} requests came"
-            time.sleep(0.01)
+        wait_until(lambda: len(self.entries) >= count)
 
     def compute(self, function: Computed) -> None:
         """Makes the script of each request from its body."""

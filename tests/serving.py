@@ -23,6 +23,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from config.asgi import application
 from tests.frames import TEXT, check_received, check_sent
+from tests.waiting import PATIENCE
 
 
 @dataclass(slots=True)
@@ -39,7 +40,7 @@ class Served:
     async def held_up(self, seconds: float) -> None:
         """Wait until a tab that does not read has kept the server from writing to it for so long."""
         since = time.monotonic()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while time.monotonic() - since < seconds:
                 await asyncio.sleep(0.02)
                 if all(connection.writable.is_set() for connection in self.server.server_state.connections):  # type: ignore[union-attr]
@@ -94,7 +95,7 @@ class Wire:
         await self.connection.send(text)
 
     async def receive(self) -> dict[str, Any]:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             return check_received(str(await self.connection.recv()))
 
     async def growing(self) -> None:

@@ -7,7 +7,7 @@ import re
 import shutil
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +28,7 @@ from chat.rendering.markdown import render_plain
 from chat.rendering.shapes import AssistantCard, CitationView, Switch, TurnView
 from tests.browser.conftest import ARGUMENTS, VIOLATIONS
 from tests.frames import FrameError, check_received, check_sent
+from tests.waiting import until
 
 STATIC = Path(__file__).parent.parent.parent / "static"
 SITE = "http://parley.test"
@@ -117,12 +118,14 @@ class Stage:
 
     async def sent(self, kind: str, count: int = 1) -> list[dict[str, Any]]:
         """The frames of this kind, once there are `count` of them."""
-        for _ in range(200):
-            found = [frame for frame in self.frames if frame["type"] == kind]
-            if len(found) >= count:
-                return found
-            await asyncio.sleep(0.02)
-        raise AssertionError(f"{count} × {kind} did not come: {self.frames}")
+        with suppress(TimeoutError):
+            await until(lambda: len(self._of(kind)) >= count)
+        found = self._of(kind)
+        assert len(found) >= count, f"{count} × {kind} did not come: {self.frames}"
+        return found
+
+    def _of(self, kind: str) -> list[dict[str, Any]]:
+        return [frame for frame in self.frames if frame["type"] == kind]
 
     async def open(self, *turns: TurnView, is_new: bool = False, older_url: str | None = None) -> Page:
         view = chat_page(list(turns), is_new=is_new, older_url=older_url)
@@ -158,7 +161,7 @@ async def staged() -> AsyncIterator[Stage]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         context = await browser.new_context(viewport={"width": 1280, "height": 700})
-        context.set_default_timeout(5_000)
+        context.set_default_timeout(30_000)
         page = await context.new_page()
         made = Stage(context, page)
         page.on("pageerror", lambda error: made.problems.append(f"script error: {error}"))

@@ -8,6 +8,7 @@ from django.template.loader import render_to_string
 from playwright.async_api import expect
 
 from tests.browser.elements import ANSWER, CITATION, Stage, staged, turn_view
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -71,5 +72,5 @@ async def test_code_and_answers_can_be_copied(stage: Stage) -> None:
     await page.get_by_role("button", name="Copy the code").click()
     await expect(page.locator("[data-announcer]")).to_have_text("Copied")
     await page.get_by_role("button", name="Copy the answer").click()
-    await page.wait_for_timeout(200)
+    await until(lambda: len(copied) >= 2)
     assert copied == ["if x: pass\n", ANSWER]

@@ -19,6 +19,7 @@ from django.conf import settings
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
+from tests import waiting
 from tests.chat_client import Page
 from tests.frames import TEXT, check_received, check_sent
 
@@ -122,7 +123,7 @@ class Browser:
             additional_headers=headers,
             user_agent_header=self._user_agent,
             proxy=None,
-            open_timeout=5,
+            open_timeout=20,
             max_size=None,
             # nor does this side take frames that the tab does not read
             max_queue=1,
@@ -165,7 +166,7 @@ class Browser:
             with suppress(ConnectionClosed):
                 await self._socket.send(text)
 
-    async def until(self, reached: Callable[[], Any], seconds: float = 20) -> None:
+    async def until(self, reached: Callable[[], Any], seconds: float = waiting.PATIENCE) -> None:
         """Wait for frames until this holds."""
         async with asyncio.timeout(seconds), self._news:
             await self._news.wait_for(lambda: bool(reached()))
@@ -209,7 +210,7 @@ class Browser:
         """Whether an acknowledgement is among the frames from `since` on."""
         return any(frame.get("client_id") == client_id for frame in self.frames[since:])
 
-    async def stored(self, client_id: str, seconds: float = 20) -> str:
+    async def stored(self, client_id: str, seconds: float = waiting.PATIENCE) -> str:
         """Wait for the acknowledgement and return the turn's id."""
         await self.until(lambda: client_id in self.page.created, seconds)
         return str(self.page.created[client_id]["turn"])
@@ -221,7 +222,7 @@ class Browser:
     async def stop(self, turn: str) -> None:
         await self._send({"type": "turn.stop", "turn": turn})
 
-    async def final(self, turn: str, seconds: float = 40) -> dict[str, Any]:
+    async def final(self, turn: str, seconds: float = waiting.PATIENCE) -> dict[str, Any]:
         await self.until(lambda: turn in self.page.final, seconds)
         return self.page.final[turn]
 

@@ -152,7 +152,7 @@ def test_of_two_who_publish_at_once_one_is_told() -> None:
     outcomes: list[str] = []
 
     def publish() -> None:
-        barrier.wait(10)
+        barrier.wait(60)
         try:
             assistants.publish(version=version, by=None)
             outcomes.append("published")
@@ -176,7 +176,7 @@ def test_two_who_ask_for_a_draft_at_once_get_the_same_one() -> None:
     drafts: set[Any] = set()
 
     def ask() -> None:
-        barrier.wait(10)
+        barrier.wait(60)
         try:
             drafts.add(assistants.draft_of(assistant=version.assistant).pk)
         finally:

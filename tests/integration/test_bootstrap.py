@@ -256,7 +256,7 @@ def test_several_processes_may_start_at_once() -> None:
 
     def start() -> None:
         try:
-            barrier.wait(20)
+            barrier.wait(60)
             bootstrap()
         except BaseException as error:  # noqa: BLE001  (whatever it is, the test has to see it)
             failures.append(error)

@@ -3,8 +3,8 @@
 import asyncio
 import contextvars
 import threading
-import time
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -13,6 +13,7 @@ from django.db import connection, connections
 
 from core.bridge import in_database
 from core.models import Milestone
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -23,6 +24,20 @@ def _sleep(seconds: float) -> str:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_sleep(%s)", [seconds])
     return threading.current_thread().name
+
+
+@contextmanager
+def _held() -> Iterator[Callable[[], None]]:
+    """A call that takes as long as this block."""
+    over = threading.Event()
+
+    def hold() -> None:
+        assert over.wait(PATIENCE)
+
+    try:
+        yield hold
+    finally:
+        over.set()
 
 
 def _ask() -> int:
@@ -50,23 +65,20 @@ async def test_it_runs_beside_the_event_loop_on_threads_of_its_own() -> None:
 
 
 async def test_a_slow_query_holds_up_nobody_else() -> None:
-    slow = asyncio.create_task(in_database(_sleep, 2))
-    await asyncio.sleep(0.1)
-    began = time.monotonic()
-    assert await asyncio.gather(*(in_database(_ask) for _ in range(20))) == [1] * 20
-    took = time.monotonic() - began
-    assert not slow.done()
-    assert took < 1
+    with _held() as hold:
+        slow = asyncio.create_task(in_database(hold))
+        assert await asyncio.gather(*(in_database(_ask) for _ in range(20))) == [1] * 20
+        assert not slow.done()
     await slow
 
 
 async def test_the_control_with_the_frameworks_default_everybody_waits() -> None:
-    slow = asyncio.create_task(sync_to_async(_sleep)(0.6))
-    await asyncio.sleep(0.1)
-    began = time.monotonic()
-    await sync_to_async(_ask)()
-    assert time.monotonic() - began > 0.3
-    await slow
+    with _held() as hold:
+        slow = asyncio.create_task(sync_to_async(hold)())
+        asking = asyncio.create_task(sync_to_async(_ask)())
+        _, waiting = await asyncio.wait({asking}, timeout=0.5)
+        assert waiting == {asking}
+    await asyncio.gather(slow, asking)
     await sync_to_async(connections.close_all)()
 
 
@@ -142,19 +154,20 @@ async def test_context_goes_along() -> None:
 
 
 async def test_a_cancelled_caller_stops_waiting_and_the_work_is_done_to_its_end() -> None:
-    done = threading.Event()
+    begun, done = threading.Event(), threading.Event()
+    with _held() as hold:
 
-    def write() -> None:
-        _sleep(0.3)
-        Milestone.objects.create(name="written")
-        done.set()
+        def write() -> None:
+            begun.set()
+            hold()
+            Milestone.objects.create(name="written")
+            done.set()
 
-    task = asyncio.create_task(in_database(write))
-    await asyncio.sleep(0.1)
-    began = time.monotonic()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert time.monotonic() - began < 0.2
-    assert await asyncio.to_thread(done.wait, 5)
+        task = asyncio.create_task(in_database(write))
+        await asyncio.to_thread(begun.wait, PATIENCE)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not done.is_set()
+    assert await asyncio.to_thread(done.wait, PATIENCE)
     assert await in_database(Milestone.objects.filter(name="written").exists)

@@ -81,11 +81,11 @@ async def test_a_turn_that_has_used_up_its_tokens_says_so_and_keeps_what_was_sai
 async def test_a_tool_does_not_outlive_its_turn(
     person: User, assistant: Assistant, upstream: ResponsesServer, turns: None, settings: Any
 ) -> None:
-    settings.TURN_MAX_SECONDS = 1
-    upstream.script({"text": "Wait.", "calls": [call("act", "c", mark="m", seconds=20)]}, {"text": "x", "delay": 0.5})
+    settings.TURN_MAX_SECONDS = 3
+    upstream.script({"text": "Wait.", "calls": [call("act", "c", mark="m", seconds=100)]}, {"text": "x", "delay": 0.5})
     began = time.monotonic()
     turn, final, _ = await answered(person, assistant)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 60
     assert (final["status"], turn.error_code) == ("failed", "turn_deadline")
     assert "Wait." in final["html"]
     assert (await in_database(rows, turn))["c"].status in {"failed", "unknown"}

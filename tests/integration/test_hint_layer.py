@@ -10,6 +10,7 @@ from channels.layers import get_channel_layer
 from redis.exceptions import RedisError
 
 from chat.realtime.layer import HintLayer
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ async def test_groups_reach_their_channels() -> None:
         await layer.group_add("lamps", channel)
     await layer.group_discard("lamps", channels[1])
     # a subscription is confirmed by what comes through it
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         waiting = asyncio.create_task(layer.receive(channels[0]))
         while not waiting.done():
             await layer.group_send("lamps", {"type": "lit"})
@@ -54,14 +55,14 @@ async def test_hints_that_come_together_all_arrive_in_their_order() -> None:
     channel = await layer.new_channel()
     for group in ("lamps", "horns"):
         await layer.group_add(group, channel)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while (await asyncio.gather(layer.group_send("horns", {"type": "ready"}), asyncio.sleep(0.05)))[0] is None:
             if not layer._get_layer().channels[channel].empty():
                 break
     sent = [("lamps" if number % 3 else "horns", {"type": "lit", "number": number}) for number in range(100)]
     await asyncio.gather(*(layer.group_send(group, message) for group, message in sent))
     received: list[int] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while len(received) < 100:
             message = await layer.receive(channel)
             if message["type"] == "lit":
@@ -71,22 +72,25 @@ async def test_hints_that_come_together_all_arrive_in_their_order() -> None:
 
 
 async def test_without_a_server_a_channel_can_be_had_and_groups_are_refused_at_once(tmp_path: Path) -> None:
-    layer = HintLayer(hosts=[f"unix://{tmp_path / 'nobody.sock'}"])
+    layer = HintLayer(hosts=[f"unix://{tmp_path / 'nobody.sock'}"], patience=60)
     channel = await layer.new_channel()
     begun = time.monotonic()
     for call in (layer.group_add("lamps", channel), layer.group_send("lamps", {"type": "lit"})):
         with pytest.raises((RedisError, OSError)):
             await call
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 60
     await layer.flush()
 
 
 async def test_a_server_that_hangs_is_waited_for_once(silent_server: str) -> None:
-    layer = HintLayer(hosts=[silent_server], patience=0.3)
+    layer = HintLayer(hosts=[silent_server], patience=2)
     await layer.new_channel()
-    begun = time.monotonic()
+    taken = []
     for _ in range(5):
+        begun = time.monotonic()
         with pytest.raises(TimeoutError):
             await layer.group_send("lamps", {"type": "lit"})
-    assert 0.3 <= time.monotonic() - begun < 0.6
+        taken.append(time.monotonic() - begun)
+    assert taken[0] >= 2
+    assert sum(taken[1:]) < 2
     await layer.flush()

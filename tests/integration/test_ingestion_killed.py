@@ -4,8 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +19,7 @@ from retrieval.models import Chunk, Document, Revision, VectorStore
 from tests import backends, factories
 from tests.ingesting import assert_whole, put_file, work
 from tests.responses_server import ResponsesServer
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -43,13 +43,6 @@ def worker() -> Iterator["subprocess.Popen[bytes]"]:
         finally:
             process.send_signal(signal.SIGKILL)
             process.wait(10)
-
-
-def wait_until(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not reached():
-        assert time.monotonic() < deadline, "it never got there"
-        time.sleep(0.02)
 
 
 def someone_waits_for_a_lock() -> bool:

@@ -13,6 +13,7 @@ from chat.realtime.hub import Hub
 from chat.realtime.live import LiveTurn
 from chat.realtime.writing import LogWriter
 from core.redis import log_client
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ async def hubs() -> AsyncIterator[tuple[Hub, Hub]]:
 
 
 async def _until(live: LiveTurn, text: str) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while live.text != text:
             await asyncio.sleep(0.01)
 
@@ -47,7 +48,7 @@ async def test_another_process_reads_from_the_beginning_and_goes_on(hubs: tuple[
         await _until(remote, live.text)
         assert remote.passages == live.passages
         live.apply(events.Ended("completed"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while remote.ended is None:
             await asyncio.sleep(0.01)
     assert remote.number == live.number
@@ -94,7 +95,7 @@ async def test_a_turn_ends_also_where_its_log_cannot_be_written() -> None:
         live.apply(events.TextAdded("said"))
         await asyncio.sleep(0.1)
         live.apply(events.Ended("completed"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await writer.finish(log)
     await writer.aclose()
     await away.aclose()

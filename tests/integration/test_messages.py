@@ -285,10 +285,10 @@ class TestWithdraw:
             with transaction.atomic():
                 Turn.objects.select_for_update().get(id=turn.id)
                 locked.set()
-                tried.wait(10)
+                tried.wait(60)
 
         taking = asyncio.create_task(in_database(take))
-        await asyncio.to_thread(locked.wait, 10)
+        await asyncio.to_thread(locked.wait, 60)
         assert not await in_database(taken_back, person, turn)
         tried.set()
         await taking

@@ -14,6 +14,7 @@ from chat.providers.openai.probing import Finding, Outcome, Report, probe
 from chat.providers.openai.probing.command import main
 from tests.responses_server import ResponsesServer
 from tests.upstream.servers import KINDS
+from tests.waiting import PATIENCE
 
 KEY = "sk-proj-0123456789abcdefghij"
 S, R, IGNORED, U = Outcome.SUPPORTED, Outcome.REFUSED, Outcome.IGNORED, Outcome.UNKNOWN
@@ -152,7 +153,7 @@ async def test_a_server_without_streamed_text_is_asked_no_further(
     target: Target, upstream: ResponsesServer, script: dict[str, Any], outcome: Outcome, said: str
 ) -> None:
     upstream.script({**script, "always": True})
-    report = await probe(target, request_seconds=0.5)
+    report = await probe(target, request_seconds=0.5 if "hang" in script.values() else PATIENCE)
     assert not report.is_usable
     assert finding(report, "streaming").outcome is outcome
     assert said in finding(report, "streaming").said
@@ -196,8 +197,8 @@ async def test_a_passing_failure_is_tried_once_more(target: Target, upstream: Re
 
 async def test_all_requests_together_have_a_limit_of_time(target: Target, upstream: ResponsesServer) -> None:
     upstream.script({"text": "ready"}, {"fault": "hang", "at_headers": True, "always": True})
-    async with asyncio.timeout(10):
-        report = await probe(target, total_seconds=1.0)
+    async with asyncio.timeout(PATIENCE):
+        report = await probe(target, total_seconds=3.0)
     assert report.is_usable
     assert finding(report, "tools").said == "not asked: the time was up"
 

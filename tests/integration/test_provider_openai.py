@@ -3,10 +3,8 @@
 import asyncio
 import gc
 import socket
-import time
 import traceback
 from collections.abc import AsyncIterator
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -30,10 +28,10 @@ from chat.providers.base import (
 from chat.providers.openai import OpenAIProvider
 from tests.responses_server import ResponsesServer
 from tests.upstream.recordings import OWN
+from tests.waiting import PATIENCE, until
 
 KEY = "sk-proj-0123456789abcdefghij"
 REQUEST = Request(input=({"type": "message", "role": "user", "content": "Hello?"},), idempotency_key="step-1")
-STOP_SECONDS = 0.2
 
 
 @pytest.fixture
@@ -58,6 +56,11 @@ async def collect(provider: OpenAIProvider, target: Target, request: Request = R
     return [event async for event in provider.stream(request, target)]
 
 
+def patience(script: dict[str, Any]) -> float:
+    """Seconds after which a server that hangs is given up; the others have time."""
+    return 1.5 if script.get("fault") == "hang" else PATIENCE
+
+
 async def finish(provider: OpenAIProvider, target: Target, request: Request = REQUEST) -> Finished:
     finished = (await collect(provider, target, request))[-1]
     assert isinstance(finished, Finished)
@@ -70,17 +73,18 @@ async def refused(provider: OpenAIProvider, target: Target, request: Request = R
     return caught.value
 
 
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 async def test_text_comes_as_it_is_made(provider: OpenAIProvider, target: Target, upstream: ResponsesServer) -> None:
-    upstream.script({"text": "one two three", "delay": 0.1})
-    times = [time.monotonic() async for event in provider.stream(REQUEST, target) if isinstance(event, TextDelta)]
-    assert len(times) == 3
-    assert all(0.05 < later - earlier < 1 for earlier, later in pairwise(times))
+    upstream.script({"text": "one two three", "fault": "hang", "after": 2})
+    stream = provider.stream(REQUEST, target)
+    texts = []
+    async for event in stream:
+        if isinstance(event, TextDelta):
+            texts.append(event.text)
+        if len(texts) == 2:
+            break
+    assert texts == ["one ", "two "]
+    assert upstream.requests[0].finished is None, "the server is not done"
+    await stream.aclose()
 
 
 async def test_tokens_that_come_fast_are_taken_up_together(
@@ -200,7 +204,7 @@ async def test_a_failure_before_the_stream_is_raised(
     script: dict[str, Any], expected: type[ProviderError], delay: float | None,
 ) -> None:  # fmt: skip
     upstream.script(script)
-    failure = await refused(provider, changed(target, read_timeout=0.3))
+    failure = await refused(provider, changed(target, read_timeout=patience(script)))
     assert type(failure) is expected
     assert failure.retry_after == delay
     assert failure.retryable is expected.retryable
@@ -225,7 +229,7 @@ async def test_a_failure_within_the_stream_keeps_what_came(
     provider: OpenAIProvider, target: Target, upstream: ResponsesServer, script: dict[str, Any], code: str, text: str
 ) -> None:
     upstream.script({"text": "one two three", **script})
-    events = await collect(provider, changed(target, read_timeout=0.3))
+    events = await collect(provider, changed(target, read_timeout=patience(script)))
     finished = events[-1]
     assert isinstance(finished, Finished)
     assert finished.status == "failed"
@@ -243,8 +247,8 @@ async def test_an_error_event_is_not_waited_for_by_the_read_timeout(
     recording = tmp_path / "error.sse"
     recording.write_text('data: {"type":"error","code":"server_error","message":"m"}\n\n')
     upstream.script({"recording": str(recording), "fault": "hang"})
-    async with asyncio.timeout(5):
-        finished = await finish(provider, changed(target, read_timeout=60))
+    async with asyncio.timeout(PATIENCE):
+        finished = await finish(provider, changed(target, read_timeout=10 * PATIENCE))
     assert finished.error is not None
     assert finished.error.code == "upstream_unavailable"
 
@@ -324,16 +328,13 @@ async def test_a_closed_port_and_a_silent_host(provider: OpenAIProvider, target:
 async def test_closing_the_stream_closes_the_connection(
     provider: OpenAIProvider, target: Target, upstream: ResponsesServer
 ) -> None:
-    upstream.script({"text": "word " * 1000, "delay": 0.01})
+    upstream.script({"text": "word " * 100_000, "delay": 0.01})
     stream = provider.stream(REQUEST, target)
     async for event in stream:
         if isinstance(event, TextDelta):
             break
-    asked = time.monotonic()
     await stream.aclose()
     await until(lambda: upstream.requests[0].disconnected)
-    assert upstream.requests[0].disconnected is not None
-    assert upstream.requests[0].disconnected - asked < STOP_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -346,13 +347,10 @@ async def test_cancelling_a_waiting_turn_closes_the_connection(
     task = asyncio.create_task(collect(provider, target))
     await until(lambda: upstream.requests)
     await asyncio.sleep(0.1)
-    asked = time.monotonic()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     await until(lambda: upstream.requests[0].disconnected)
-    assert upstream.requests[0].disconnected is not None
-    assert upstream.requests[0].disconnected - asked < STOP_SECONDS
 
 
 async def test_a_finished_stream_leaves_its_connection_to_the_next(
@@ -366,12 +364,12 @@ async def test_a_finished_stream_leaves_its_connection_to_the_next(
 
 
 async def test_many_streams_run_at_once(provider: OpenAIProvider, target: Target, upstream: ResponsesServer) -> None:
-    upstream.script({"text": "a b c", "first_delay": 0.5, "delay": 0.05, "always": True})
-    results = await asyncio.gather(*(finish(provider, target) for _ in range(150)))
-    assert {output_text(result.output) for result in results} == {"a b c"}
-    received = [entry.received for entry in upstream.requests]
-    first_answer = min(entry.finished or 0 for entry in upstream.requests)
-    assert max(received) < first_answer, "no stream may wait for the connection of another"
+    upstream.script({"text": "a b c", "hold": "answers", "always": True})
+    running = [asyncio.create_task(finish(provider, target)) for _ in range(150)]
+    # no stream may wait for the connection of another
+    await until(lambda: len(upstream.requests) == len(running))
+    upstream.let_go("answers")
+    assert {output_text(result.output) for result in await asyncio.gather(*running)} == {"a b c"}
 
 
 async def test_clients_are_bounded_and_never_closed_under_a_stream(upstream: ResponsesServer, target: Target) -> None:

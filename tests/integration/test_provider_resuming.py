@@ -19,6 +19,7 @@ from chat.providers.base import (
 )
 from chat.providers.openai import OpenAIProvider
 from tests.responses_server import ResponsesServer
+from tests.waiting import PATIENCE
 
 REQUEST = Request(input=({"type": "message", "role": "user", "content": "Hello?"},), idempotency_key="step-1")
 RESUMES = Capabilities(dict.fromkeys(("resume", "store", "background", "starting_after"), True))
@@ -32,14 +33,15 @@ async def provider() -> AsyncIterator[OpenAIProvider]:
     await provider.aclose()
 
 
-def target(upstream: ResponsesServer, capabilities: Capabilities = RESUMES) -> Target:
+def target(
+    upstream: ResponsesServer, capabilities: Capabilities = RESUMES, *, read_timeout: float = PATIENCE
+) -> Target:
     return Target(
         base_url=upstream.base_url,
         api_key="sk-test",
         model="scripted",
         capabilities=capabilities,
-        connect_timeout=2,
-        read_timeout=0.5,
+        read_timeout=read_timeout,
     )
 
 
@@ -68,7 +70,7 @@ async def test_a_lost_stream_goes_on_where_it_was(
     provider: OpenAIProvider, upstream: ResponsesServer, fault: str, after: int
 ) -> None:
     upstream.script({"text": WORDS, "delay": 0.01, "fault": fault, "after": after})
-    events = await collect(provider, target(upstream))
+    events = await collect(provider, target(upstream, read_timeout=2 if fault == "hang" else PATIENCE))
     assert ending(events).status == "completed"
     assert streamed(events) == output_text(ending(events).output) == WORDS
     assert ending(events).usage is not None
@@ -131,7 +133,7 @@ async def test_a_busy_server_is_asked_again_and_one_that_forgot_is_not(
 async def test_tries_that_bring_nothing_have_an_end(provider: OpenAIProvider, upstream: ResponsesServer) -> None:
     upstream.script({"text": WORDS, "fault": "drop", "after": 2})
     upstream.script({"endpoint": "retrieve", "fault": "eof", "always": True})
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         finished = ending(await collect(provider, target(upstream)))
     assert finished.status == "failed"
     assert len(followed(upstream)) == 5

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -22,6 +21,7 @@ from tests.chaos.browser import narrow_socket
 from tests.chat_client import running_turns, tab_of
 from tests.responses_server import ResponsesServer
 from tests.serving import Served, Wire, noise, served, wire
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -116,13 +116,9 @@ async def reading_nothing(tab: Wire, person: User, assistant: Assistant, upstrea
         await tab.growing()
 
 
-async def gone(site: Served, seconds: float) -> float:
-    """Wait until the application has done with every socket; return how long that took."""
-    began = time.monotonic()
-    async with asyncio.timeout(seconds):
-        while site.open_sockets:
-            await asyncio.sleep(0.02)
-    return time.monotonic() - began
+async def gone(site: Served) -> None:
+    """Wait until the application has done with every socket."""
+    await until(lambda: not site.open_sockets)
 
 
 async def test_a_tab_that_never_reads_again_leaves_nothing_behind(
@@ -135,14 +131,14 @@ async def test_a_tab_that_never_reads_again_leaves_nothing_behind(
             before = asyncio.all_tasks()
             await site.held_up(0.2)
             assert site.open_sockets == 1
-            await gone(site, 10)
+            await gone(site)
             left = {task.get_name() for task in asyncio.all_tasks() - before}
             assert not left, left
             ours = [task for task in asyncio.all_tasks() if "chat/consumers" in str(task.get_coro())]
             assert not ours, ours
             assert not screens._screens, "nobody watches the turn any more"
             tab.connection.transport.abort()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 while (await in_database(Turn.objects.get)).status != "completed":
                     await asyncio.sleep(0.1)
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
@@ -157,4 +153,4 @@ async def test_a_tab_that_reads_again_too_late_is_told_why_it_is_closed(
             await reading_nothing(tab, person, assistant, upstream)
             await site.held_up(1.5)
             assert await closed(tab) == 4408
-        await gone(site, 5)
+        await gone(site)

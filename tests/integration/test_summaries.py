@@ -18,11 +18,12 @@ from chat.turns.afterwards import SUMMARISE
 from core import outbox
 from core.bridge import in_database
 from core.errors import UnavailableError
-from core.models import Endpoint, User, Work
+from core.models import User, Work
 from tests import factories
 from tests.chat_client import running_turns, tab_of
 from tests.responses_server import ResponsesServer
 from tests.upstream.summaries import is_about_summary, lying_record, truthful_record
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -330,18 +331,17 @@ async def test_a_small_window_asks_for_it_sooner(
 
 async def test_turns_go_on_while_a_summary_hangs(person: User, assistant: Assistant, upstream: ResponsesServer) -> None:
     conversation = await in_database(talk, person, assistant, 9)
-    upstream.compute(lambda body: {"fault": "hang", "at_headers": True} if is_about_summary(body) else None)
+    upstream.compute(lambda body: {"hold": "summary", "status": 503} if is_about_summary(body) else None)
     async with running_turns(), tab_of(person) as tab:
         await tab.ask("And now?", conversation.id)
         await tab.until("turn.final")
-        await in_database(Endpoint.objects.update, read_timeout=3)
         worker = asyncio.create_task(in_database(outbox.run_one))
-        while not any(is_about_summary(entry.body) for entry in upstream.requests):
-            await asyncio.sleep(0.01)
+        await until(lambda: any(is_about_summary(entry.body) for entry in upstream.requests))
         for number in range(3):
             await tab.ask(f"And then {number}?", conversation.id, client_id=uuid.uuid4())
             assert (await tab.until("turn.final"))["status"] == "completed"
         assert not worker.done(), "the turns came to their ends while the summary hung"
+        upstream.let_go("summary")
         assert await worker
     assert not await in_database(Summary.objects.exists)
     states = await in_database(lambda: list(Work.objects.filter(kind=SUMMARISE).values_list("attempts", flat=True)))

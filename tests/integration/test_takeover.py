@@ -25,6 +25,7 @@ from tests.chaos.tools import workshop
 from tests.chaos.webs import web_processes
 from tests.chat_client import running_turns, tab_of
 from tests.responses_server import ResponsesServer
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -44,7 +45,7 @@ def left_behind(stage: Stage, *, owner: uuid.UUID, epoch: int = 1) -> Turn:
 
 
 async def ended(turn: Turn) -> Turn:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not (found := await in_database(turn_row, str(turn.id))).is_final:
             await asyncio.sleep(0.05)
     return found

@@ -104,7 +104,7 @@ def test_also_where_it_is_given_while_the_model_thinks(answered: Conversation, u
 
     def answer(body: Body) -> Any:
         with ThreadPoolExecutor(1) as elsewhere:
-            elsewhere.submit(rename).result(timeout=10)
+            elsewhere.submit(rename).result(timeout=60)
         return {"text": "Of the model"}
 
     upstream.compute(answer)

@@ -21,6 +21,7 @@ from tests.chaos.evidence import turn_row
 from tests.chaos.holds import Holds
 from tests.chaos.webs import web_processes
 from tests.responses_server import ResponsesServer
+from tests.waiting import PATIENCE
 from tools.models import ToolCall
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -52,7 +53,7 @@ def answer(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def until(reached: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not await in_database(reached):
             await asyncio.sleep(0.02)
 
@@ -93,7 +94,7 @@ async def test_killed_around_tools(transactional_db: None, tmp_path: Path, upstr
         await until(partial(samples.effects, tmp_path, "unsaved"))
         await holds.row("the end of the tool", table="chat_turn", row=unsaved)
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 while not await holds.waiting(web.application):  # then it has ended, and its end is about to be written
                     await asyncio.sleep(0.02)
             web.kill()

@@ -15,6 +15,7 @@ from tests import factories
 from tests.chat_client import Tab, running_turns, tab_of
 from tests.factories import session_of
 from tests.responses_server import ResponsesServer
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -72,7 +73,7 @@ async def test_the_same_message_sent_again_is_the_same_turn(
 async def test_stop_keeps_what_was_said_and_closes_the_upstream(
     person: User, assistant: Assistant, upstream: ResponsesServer, turns: None
 ) -> None:
-    upstream.script({"text": "word " * 500, "delay": 0.02})
+    upstream.script({"text": "word " * 10_000, "delay": 0.02})
     async with tab_of(person) as tab:
         created = await tab.ask("Talk.", uuid.uuid4(), assistant=assistant.id)
         await tab.growing()
@@ -81,9 +82,8 @@ async def test_stop_keeps_what_was_said_and_closes_the_upstream(
     assert final["status"] == "cancelled"
     said = await in_database(answer_of, created["turn"])
     assert said.startswith("word")
-    assert len(said) < 2000
-    await asyncio.sleep(0.3)
-    assert upstream.requests[0].disconnected is not None
+    assert len(said) < 50_000
+    await until(lambda: upstream.requests[0].disconnected)
     attempt = await in_database(Response.objects.get, turn=created["turn"])
     assert attempt.status == "cancelled"
 
@@ -220,7 +220,7 @@ async def test_a_turn_of_a_dead_process_is_taken_over(
 
     upstream.script({"text": "Here."})
     turn_id = await in_database(left_behind)
-    async with running_turns(), asyncio.timeout(10):
+    async with running_turns(), asyncio.timeout(PATIENCE):
         while not (turn := await in_database(stored, turn_id)).is_final:
             await asyncio.sleep(0.05)
     assert (turn.status, turn.epoch) == ("completed", 5)

@@ -16,6 +16,8 @@ from tests.chaos.browser import browser
 from tests.chaos.webs import web_processes
 from tests.chat_client import running_turns, tab_of
 from tests.responses_server import ResponsesServer
+from tests.waiting import PATIENCE
+from tests.waiting import until as come_about
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,7 +32,7 @@ def make_assistant(person: User, upstream: ResponsesServer, capabilities: dict[s
 
 
 async def until(reached: Callable[[], Any]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not await in_database(reached):
             await asyncio.sleep(0.02)
 
@@ -65,7 +67,7 @@ async def test_what_a_killed_process_asked_for_is_taken_up_and_not_asked_again(
 ) -> None:
     assistant = await in_database(make_assistant, person, upstream, RESUMES)
     session = await in_database(factories.session_of, person)
-    upstream.script({"text": ANSWER, "delay": 0.1})
+    upstream.script({"text": ANSWER, "delay": 0.25})
     async with web_processes(tmp_path, 1) as (web,), browser([web.port], session) as tab:
         turn = await tab.stored(await tab.post("Count", uuid.uuid4(), assistant.id))
         await until(lambda: any(upstream_ids(turn)))
@@ -126,7 +128,7 @@ async def test_a_stop_ends_the_response_at_its_server(
         await tab.growing()
         await tab.send(type="turn.stop", turn=created["turn"])
         assert (await tab.until("turn.final"))["status"] == "cancelled"
-        async with asyncio.timeout(5):
-            while not (sent(upstream, "POST", "/cancel") if capabilities else upstream.requests[0].disconnected):
-                await asyncio.sleep(0.01)
+        await come_about(
+            lambda: sent(upstream, "POST", "/cancel") if capabilities else upstream.requests[0].disconnected
+        )
     assert sent(upstream, "POST", "/cancel") == bool(capabilities)
