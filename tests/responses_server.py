@@ -27,6 +27,8 @@ import pytest
 from aiohttp import web
 
 from tests.upstream.app import Upstream
+from tests.upstream.caching import PrefixCache
+from tests.upstream.conversing import conversing
 from tests.upstream.journal import Entry
 from tests.upstream.obliging import obliging_answer
 from tests.upstream.script import Computed, Script
@@ -90,6 +92,11 @@ class ResponsesServer:
         self.upstream.kind = KINDS[kind]
         self.compute(obliging_answer)
 
+    def converse(self) -> None:
+        """Be a model for long conversations, which caches the beginnings of requests and counts real tokens."""
+        self.upstream.cache = PrefixCache()
+        self.compute(conversing)
+
     def reset(self) -> None:
         self.upstream.reset()
 
@@ -139,6 +146,9 @@ async def _serve_forever(arguments: argparse.Namespace) -> None:
     if arguments.like:
         upstream.kind = KINDS[arguments.like]
         upstream.scripts.compute(obliging_answer)
+    if arguments.converse:
+        upstream.cache = PrefixCache()
+        upstream.scripts.compute(conversing)
     runner, port = await serve(upstream, arguments.port)
     if arguments.print_port:
         sys.stdout.write(f"{port}\n")
@@ -157,6 +167,7 @@ def main() -> None:
     parser.add_argument("--dimensions", type=int, default=256, help="of embeddings that ask for none")
     parser.add_argument("--models", default="scripted", help="names for GET /v1/models, separated by commas")
     parser.add_argument("--like", choices=sorted(KINDS), help="hear, refuse and speak as this server does")
+    parser.add_argument("--converse", action="store_true", help="answer long conversations, cache their beginnings")
     with suppress(KeyboardInterrupt):
         asyncio.run(_serve_forever(parser.parse_args()))
 

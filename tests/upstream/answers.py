@@ -95,6 +95,11 @@ def _quoted(question: str, passages: list[Given]) -> str:
     return " ".join(f"{sentence} [{number}]" for score, number, sentence in best if score == top)
 
 
+def shared_words(one: str, other: str) -> int:
+    """How many words two texts have in common, whatever their endings; words that every text has do not count."""
+    return len(_words(one) & _words(other))
+
+
 def _words(text: str) -> set[str]:
     return {word[:7] for word in _WORD.findall(text.casefold()) if word not in _COMMON}
 

@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from tests.upstream.answers import computed_answer
+from tests.upstream.caching import PrefixCache
 from tests.upstream.embeddings import embeddings_document
 from tests.upstream.generation import new_response, steps
 from tests.upstream.journal import Entry, Journal
@@ -32,6 +33,7 @@ class Upstream:
     def __init__(self, *, api_key: str = "", dimensions: int = 256, models: tuple[str, ...] = ("scripted",)) -> None:
         self.scripts = Scripts()
         self.kind: ServerKind = OPENAI
+        self.cache: PrefixCache | None = None
         self.journal = Journal()
         self._api_key = api_key
         self._dimensions = dimensions
@@ -48,6 +50,7 @@ class Upstream:
         self._holds.clear()
         self.scripts.clear()
         self.kind = OPENAI
+        self.cache = None
         self.journal.clear()
         self._records.clear()
         self._by_key.clear()
@@ -120,6 +123,8 @@ class Upstream:
         script = script or computed_answer(heard)
         if kind.done_marker:
             script = replace(script, done_marker=True)
+        if self.cache is not None:
+            script = replace(script, usage={**self.cache.counted(heard), **script.usage})
         record = Record(new_response(heard), kind.frame)
         if kind.keeps:
             self._keep(record)

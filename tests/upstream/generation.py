@@ -75,7 +75,7 @@ def steps(script: Script, response: Event, body: Body) -> Iterator[Step]:
         status=status,
         output=output,
         incomplete_details={"reason": script.incomplete} if script.incomplete else None,
-        usage=None if script.no_usage else dict(script.usage) or _usage(body, output),
+        usage=None if script.no_usage else _usage(script, body, output),
     )
     yield Step({"type": f"response.{status}", "response": dict(response)})
 
@@ -178,14 +178,18 @@ def _id(prefix: str) -> str:
     return f"{prefix}_{secrets.token_hex(12)}"
 
 
-def _usage(body: Body, output: list[Event]) -> Event:
-    """Counts of four characters to a token: wrong as such, but they grow with what was sent and said."""
+def _usage(script: Script, body: Body, output: list[Event]) -> Event:
+    """Counts of four characters to a token: wrong as such, but they grow with what was sent and said.
+
+    What the script says counts before them.
+    """
     sent = len(json.dumps([body.get("instructions"), body.get("input"), body.get("tools")], ensure_ascii=False)) // 4
     said = max(1, len(json.dumps([item.get("content") or item.get("arguments") for item in output])) // 4)
-    return {
+    usage = {
         "input_tokens": sent,
         "input_tokens_details": {"cached_tokens": 0},
         "output_tokens": said,
         "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": sent + said,
+        **script.usage,
     }
+    return {**usage, "total_tokens": usage["input_tokens"] + usage["output_tokens"]}

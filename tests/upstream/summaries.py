@@ -18,12 +18,21 @@ def is_about_title(body: Body) -> bool:
     return "a title" in str(body.get("instructions"))
 
 
+def told_record(body: Body) -> str:
+    """The record so far, as it stands in the request; empty where there is none."""
+    given = message_text(input_items(body)[-1])
+    return "".join(_RECORD.findall(given)).replace("(nothing yet)", "").strip()
+
+
+def told_turns(body: Body) -> list[tuple[str, str]]:
+    """The new turns: what the user and what the assistant said."""
+    return _TURN.findall(message_text(input_items(body)[-1]))
+
+
 def truthful_record(body: Body) -> Script:
     """The former record, and every sentence of the new turns that states something; the oldest stays first."""
-    given = message_text(input_items(body)[-1])
-    former = "".join(_RECORD.findall(given)).replace("(nothing yet)", "").strip()
-    stated = [fact.strip() for user, answer in _TURN.findall(given) for fact in _FACT.findall(f"{user}\n{answer}")]
-    return Script(text=" ".join(dict.fromkeys([former, *stated])).strip() or "They talked.")
+    stated = [fact.strip() for turn in told_turns(body) for fact in _FACT.findall("\n".join(turn))]
+    return Script(text=" ".join(dict.fromkeys([told_record(body), *stated])).strip() or "They talked.")
 
 
 def lying_record(body: Body) -> Script:
