@@ -96,7 +96,14 @@ def test_another_branch_does_not_get_it(person: User, assistant: Assistant, upst
     other = factories.turn(conversation, text="Elsewhere?", answer="There.", parent=fork)
     for number in range(3):
         other = factories.turn(conversation, text=f"Elsewhere {number}?", answer="There.", parent=other)
-    assert summarise(other.id) is None or "first branch" not in str(upstream.requests[-1].body)
+    upstream.script({"text": "They went elsewhere."})
+    of_other = summarise(other.id)
+    assert of_other is not None
+    assert of_other.previous is None
+    asked = upstream.requests[1].body["input"][0]["content"][0]["text"]
+    assert ("Question 2?" in asked, "Elsewhere?" in asked) == (True, True)
+    assert ("first branch" in asked, "Question 3?" in asked) == (False, False)
+    assert latest_summary(branch_ids(summary.turn_id, limit=50)) == summary
 
 
 async def test_the_next_question_carries_the_summary_as_data(
