@@ -12,7 +12,7 @@ from typing import Any
 
 from chat.context import facts as fact_texts
 from chat.context import passages as passage_texts
-from chat.context.ceiling import Kept, fact_pieces, in_line, kept_of, passage_pieces, turn_pieces
+from chat.context.ceiling import Kept, begun_alike, fact_pieces, in_line, kept_of, passage_pieces, turn_pieces
 from chat.context.history import strategy_of
 from chat.context.manifest import manifest_of
 from chat.context.materials import Chosen, Fixed, Materials
@@ -66,7 +66,8 @@ def assemble(materials: Materials, *, choice: ModelChoice, step: int) -> Assembl
     summary = _summary_item(offer.summary, fixed.longest)
     left -= item_tokens(summary) if summary else 0
     past = [replayable(turn, None if offer.keep_all else fixed.longest) for turn in offer.turns]
-    turns = turn_pieces(past, offer.token_limit)
+    within = turn_pieces(past, offer.token_limit)
+    turns = begun_alike(within, materials.depth) if offer.in_strides else within
     facts = fact_pieces(materials.recall.facts)
     line = in_line(turns, passage_pieces(materials.passages), turns_first=offer.keep_all)
     kept = kept_of([*facts, *line], left)
@@ -75,7 +76,7 @@ def assemble(materials: Materials, *, choice: ModelChoice, step: int) -> Assembl
             "This conversation has become too long for the model. Start a new one, or ask an administrator to choose "
             "another context strategy."
         )
-    chosen = Chosen(steps, summary if left >= 0 else None, kept, in_window=len(turns))
+    chosen = Chosen(steps, summary if left >= 0 else None, kept, within=len(within), in_window=len(turns))
     manifest = manifest_of(materials, choice, fixed, offer, chosen)
     return Assembled(_request(materials, fixed, chosen, step), manifest, (*kept.passages, *materials.found))
 

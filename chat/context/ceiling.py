@@ -64,6 +64,17 @@ def turn_pieces(turns: Iterable[PastTurn], limit: int | None) -> list[Piece[Past
     return pieces
 
 
+def begun_alike(pieces: list[Piece[PastTurn]], depth: int) -> list[Piece[PastTurn]]:
+    """Leave out so many of the oldest turns (the last of `pieces`) that this is needed in some turns only.
+
+    A window that moved with every turn would begin otherwise each time, and no server's prompt cache would know its
+    request. Less than a quarter is left out, and nothing where all of the branch's `depth` turns are there.
+    """
+    stride = 1 << max(0, (len(pieces) // 4).bit_length() - 1)
+    early = -(depth - len(pieces)) % stride
+    return pieces[: len(pieces) - early]
+
+
 def fact_pieces(facts: Iterable[RecalledFact]) -> list[Piece[RecalledFact]]:
     """The facts, best first; the first one pays for the block around them."""
     return [

@@ -22,13 +22,14 @@ class Offer:
     """Earlier turns, oldest first, that may go in; a turn goes in whole or not at all.
 
     `token_limit` is what they may have together. `keep_all` makes a turn that does not fit an error rather than a cut,
-    and keeps their texts as they are.
+    and keeps their texts as they are. `in_strides` leaves out some in advance (`chat.context.ceiling.begun_alike`).
     """
 
     turns: tuple[PastTurn, ...]
     summary: Summary | None = None
     token_limit: int | None = None
     keep_all: bool = False
+    in_strides: bool = False
 
 
 class Strategy(Protocol):
@@ -55,7 +56,7 @@ class Full:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The last turns, by number and by tokens, whichever is reached first."""
+    """The last turns, by number and by tokens, whichever is reached first; it moves by some turns at a time."""
 
     turns: int = DEFAULT_WINDOW_TURNS
     tokens: int = DEFAULT_WINDOW_TOKENS
@@ -64,7 +65,7 @@ class Window:
         return self.turns
 
     def offer(self, past: Sequence[PastTurn], summary: Summary | None) -> Offer:
-        return Offer(turns=tuple(past[-self.turns :]), token_limit=self.tokens)
+        return Offer(turns=tuple(past[-self.turns :]), token_limit=self.tokens, in_strides=True)
 
 
 @dataclass(frozen=True, slots=True)

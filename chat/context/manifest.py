@@ -16,7 +16,7 @@ def manifest_of(
 ) -> dict[str, Any]:
     """Return references to what goes in, tokens per part by our own count, and what does not go in and why.
 
-    `chosen.in_window` tells turns that the strategy left out from those that the ceiling did.
+    `chosen.within` and `chosen.in_window` tell turns that the strategy left out from those that the ceiling did.
     """
     return {
         "version": str(materials.version.id),
@@ -50,7 +50,8 @@ def _dropped(materials: Materials, offer: Offer, chosen: Chosen) -> list[dict[st
     stood_for = materials.summarised if offer.summary else 0
     counts = [
         ("window", materials.depth - stood_for - len(offer.turns), "older than the window"),
-        ("window", len(offer.turns) - chosen.in_window, "over the window's tokens"),
+        ("window", len(offer.turns) - chosen.within, "over the window's tokens"),
+        ("window", chosen.within - chosen.in_window, "so that the next requests begin alike"),
         ("window", chosen.in_window - len(kept.turns), OVER_CEILING),
         *(("facts", one.count, one.why) for one in materials.recall.left_out),
         ("facts", len(materials.recall.facts) - len(kept.facts), OVER_CEILING),

@@ -57,9 +57,13 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What goes in of all that may yield; `in_window` is how many turns could have, but for the ceiling."""
+    """What goes in of all that may yield.
+
+    `within` is how many turns the strategy's limits allow, `in_window` how many it offers, but for the ceiling.
+    """
 
     steps: tuple[Item, ...]
     summary: Item | None
     kept: Kept
+    within: int
     in_window: int

@@ -1,7 +1,11 @@
-"""Passages as they are quoted, and the query that a conversation becomes."""
+"""Passages as they are quoted, the query that a conversation becomes, and the window as it moves."""
 
 import uuid
 
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chat.context.ceiling import Piece, begun_alike
 from chat.context.passages import NumberedPassage, block
 from chat.context.query import make_query
 from chat.selectors.branches import PastTurn
@@ -55,3 +59,26 @@ def test_a_passage_over_several_pages_says_so_and_knows_where_each_begins() -> N
     assert 'document="report.pdf" pages="3-6"' in block([long])
     assert [long.page_at(offset) for offset in (100, 179, 180, 259, 260, 299)] == [3, 3, 4, 4, 6, 6]
     assert long.reference()["page_starts"] == [[180, 4], [260, 6]]
+
+
+def window(depth: int, limit: int) -> range:
+    """The turns (counted from 0) that a window of `limit` turns offers after `depth` turns."""
+    pieces = [Piece(past(str(number)), 1) for number in reversed(range(depth)[-limit:])]
+    offered = [int(piece.value.user_text) for piece in begun_alike(pieces, depth)]
+    assert offered == list(range(offered[0], offered[-1] - 1, -1)), "the newest first, and none missing"
+    return range(offered[-1], offered[0] + 1)
+
+
+def test_a_window_moves_by_some_turns_at_a_time() -> None:
+    firsts = [window(depth, 20).start for depth in range(1, 41)]
+    assert firsts[:20] == [0] * 20
+    assert firsts[20:] == [4] * 4 + [8] * 4 + [12] * 4 + [16] * 4 + [20] * 4
+    assert [window(depth, 3).start for depth in range(1, 7)] == [0, 0, 0, 1, 2, 3], "a short one has none to spare"
+
+
+@given(st.integers(1, 300), st.integers(1, 100))
+def test_law_it_has_the_newest_turns_and_less_than_a_quarter_is_missing(depth: int, limit: int) -> None:
+    offered = window(depth, limit)
+    assert offered[-1] == depth - 1
+    assert len(offered) > 0.75 * min(depth, limit)
+    assert depth > limit or len(offered) == depth
