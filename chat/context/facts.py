@@ -82,6 +82,11 @@ def reads_facts(version: AssistantVersion) -> bool:
     return version.remembers and version.strategy == AssistantVersion.Strategy.HYBRID
 
 
+def one_line(text: str) -> str:
+    """The text of a fact: one line without what is not printable."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
 def block(facts: Sequence[RecalledFact]) -> str:
     """Return the text that carries the facts to the model, the oldest first: the same ones give the same text."""
     quoted = "\n".join(_quoted(fact) for fact in sorted(facts, key=lambda fact: (fact.said_at, fact.id)))
@@ -99,5 +104,5 @@ def fact_tokens(fact: RecalledFact) -> int:
 
 def _quoted(fact: RecalledFact) -> str:
     # a fact opens and closes nothing
-    text = " ".join(fact.text.split()).replace("<", "&lt;")
+    text = one_line(fact.text).replace("<", "&lt;")
     return f'<fact date="{fact.said_at:%Y-%m-%d}">{text}</fact>'

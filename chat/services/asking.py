@@ -1,4 +1,4 @@
-"""One question to a version's utility model, outside of every turn: what summaries and titles are made with.
+"""One question to a version's utility model, outside of every turn: what summaries, titles and facts are made with.
 
 For workers: it waits for the whole answer, at most `DEADLINE` seconds. What it cost is written down
 (`chat.services.background_calls`).
@@ -6,8 +6,10 @@ For workers: it waits for the whole answer, at most `DEADLINE` seconds. What it 
 
 import asyncio
 import re
+from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf.locale import LANG_INFO
 
@@ -36,7 +38,7 @@ class Said:
 
 
 def utility_model(version: AssistantVersion) -> ModelChoice | None:
-    """The model that a version's summaries and titles are made with; None where it can only quote.
+    """The model that a version's summaries, titles and facts are made with; None where it can only quote.
 
     Raises `NoModelError` for one that is switched off.
     """
@@ -44,15 +46,28 @@ def utility_model(version: AssistantVersion) -> ModelChoice | None:
     return None if model.endpoint.provider == Endpoint.Provider.EXTRACTIVE else choice_of(model)
 
 
-def ask(*, instructions: str, text: str, choice: ModelChoice, max_output_tokens: int, occasion: Occasion) -> Said:
+def ask(
+    *,
+    instructions: str,
+    text: str,
+    choice: ModelChoice,
+    max_output_tokens: int,
+    occasion: Occasion,
+    form: Mapping[str, Any] | None = None,
+) -> Said:
     """Ask, and wait for the answer. Not within a transaction: what it costs is kept, whatever comes of it.
 
+    `form` is a strict JSON schema for the answer, as the API has it under `text.format`; it goes along where the server
+    is known to keep to one, so the instructions have to say the same.
     Raises ProviderError, or UnavailableError where the model said nothing; a refusal is a ContentFilteredError.
     """
+    parameters: dict[str, Any] = {"max_output_tokens": min(max_output_tokens, choice.row.max_output_tokens)}
+    if form is not None and choice.target.capabilities.has("json_schema"):
+        parameters["text"] = {"format": form}
     request = Request(
         instructions=instructions,
         input=({"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]},),
-        parameters={"max_output_tokens": min(max_output_tokens, choice.row.max_output_tokens)},
+        parameters=parameters,
     )
     with background_call(occasion, choice) as call:
         call.finished = asyncio.run(_finished(request, choice.target))
@@ -97,7 +112,7 @@ def quoted(tag: str, text: str) -> str:
     return f"<{tag}>\n{inside}\n</{tag}>"
 
 
-_CLOSING = re.compile(r"</(?=\s*(?:record|turn|user|assistant|summary)\b)", re.IGNORECASE)
+_CLOSING = re.compile(r"</(?=\s*(?:record|turn|user|assistant|summary|known)\b)", re.IGNORECASE)
 
 
 def in_language_of(*texts: str) -> str:

@@ -1,4 +1,4 @@
-"""What a turn that ended leaves to workers, as rows of the outbox: a summary, a title (see `chat.tasks`).
+"""What a turn that ended leaves to workers, as rows of the outbox: a summary, facts, a title (see `chat.tasks`).
 
 Every turn passes here: who asks for nothing pays nothing.
 """
@@ -12,6 +12,7 @@ from core import outbox
 
 SUMMARISE = "chat.summarise"
 TITLE = "chat.title"
+LEARN_FACTS = "chat.learn_facts"
 EMBED_FACTS = "chat.embed_facts"
 
 # The depth from which on turns are looked at for a summary; sooner where the window is small.
@@ -28,6 +29,8 @@ def enqueue_work(claimed: Claimed, turn: Owned, *, sent_tokens: int, is_written:
     """
     if turn.strategy in SUMMARISED and _may_leave_window(turn, sent_tokens):
         outbox.enqueue(kind=SUMMARISE, subject=claimed.turn, owner=claimed.user)
+    if turn.remembers:
+        outbox.enqueue(kind=LEARN_FACTS, subject=claimed.turn, owner=claimed.user)
     if settings.MODEL_TITLES and is_written and turn.has_first_words and turn.depth < TITLE_TURNS:
         outbox.enqueue(kind=TITLE, subject=claimed.conversation, owner=claimed.user)
 

@@ -17,9 +17,9 @@ from collections.abc import Iterable
 from chat.services.grounding.found import Unfounded
 from chat.services.grounding.names import unfounded_names
 from chat.services.grounding.numbers import unfounded_numbers
-from chat.services.grounding.quotations import unfounded_quotations
+from chat.services.grounding.quotations import stands_in, unfounded_quotations
 
-__all__ = ["Unfounded", "unfounded"]
+__all__ = ["Unfounded", "stands_in", "unfounded"]
 
 
 def unfounded(text: str, sources: Iterable[str]) -> tuple[Unfounded, ...]:

@@ -42,6 +42,12 @@ def unfounded_quotations(text: str, source: str) -> Iterator[str]:
             yield quoted
 
 
+def stands_in(words: str, source: str) -> bool:
+    """Whether `words`, which have to be some, stand in `source` word for word, as a quotation has to."""
+    plain = _plain(words)
+    return bool(plain.strip()) and plain in _plain(source)
+
+
 @lru_cache(maxsize=64)
 def _plain(text: str) -> str:
     """Folded words, each between two blanks; scripts without blanks stand letter by letter."""
