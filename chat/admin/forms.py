@@ -67,7 +67,8 @@ class VersionForm(VersionFormBase):
             "strategy_parameters": 'At most how much of the conversation is sent: {"turns": 20, "tokens": 16000}.',
             "variables": 'Texts for the names in the input messages: {"company": "Example Ltd"}.',
             "input_messages": 'Messages before every conversation: [{"role": "user", "content": "Hello {{name}}"}].',
-            "retrieval_parameters": "Has no effect yet.",
+            "retrieval_parameters": "Documents that together have at most so many tokens go in whole, in every turn, "
+            'instead of being searched: {"whole_tokens": 8000}.',
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -55,13 +55,13 @@ class AssistantVersionAdmin(VersionAdminBase):
         (None, {"fields": ["assistant", ("number", "published_at", "published_by")]}),
         ("How it answers", {"fields": ["instructions", "starters", "failure_message"]}),
         ("Model", {"fields": ["model", "utility_model", "parameters"]}),
-        ("Documents", {"fields": ["stores", "retrieval", "passages"]}),
+        ("Documents", {"fields": ["stores", "retrieval", "passages", "retrieval_parameters"]}),
         ("Tools", {"fields": ["tools"]}),
         ("Long conversations", {"fields": ["strategy", "strategy_parameters"]}),
         (
             "More",
             {
-                "fields": ["input_messages", "variables", "remembers", "retrieval_parameters"],
+                "fields": ["input_messages", "variables", "remembers"],
                 "classes": ["collapse"],
             },
         ),

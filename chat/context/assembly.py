@@ -1,18 +1,20 @@
 """Puts one request together, under a hard ceiling of tokens, and says what went in and what did not.
 
 Order: instructions, the version's own messages, the summary, the window, then one user message that carries facts,
-passages and the question: what is stable comes first, so that a server's prompt cache hits. What yields where it does
-not all fit, and in which order, says `chat.context.ceiling`; after it the outputs of this turn's tools are shortened.
-Instructions, tools and the newest message never yield.
+passages and the question: what is stable comes first, so that a server's prompt cache hits. Passages that are all there
+are stand before the summary, in a message of their own: they stay the same from turn to turn, and what follows them
+does not. What yields where it does not all fit, and in which order, says `chat.context.ceiling`; after it the outputs
+of this turn's tools are shortened. Instructions, tools and the newest message never yield.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from chat.context import facts as fact_texts
 from chat.context import passages as passage_texts
-from chat.context.ceiling import Kept, begun_alike, fact_pieces, in_line, kept_of, passage_pieces, turn_pieces
+from chat.context.ceiling import begun_alike, fact_pieces, in_line, kept_of, passage_pieces, turn_pieces
 from chat.context.history import strategy_of
 from chat.context.manifest import manifest_of
 from chat.context.materials import Chosen, Fixed, Materials
@@ -24,6 +26,7 @@ from chat.errors import InputTooLongError
 from chat.models import AssistantVersion, Summary
 from chat.providers.base import Request
 from chat.providers.items import Item
+from chat.selectors.memory import RecalledFact
 from chat.selectors.targets import ModelChoice
 
 # Share of a model's window that one text of the earlier conversation may have; the rest of it is cut off.
@@ -82,13 +85,16 @@ def assemble(materials: Materials, *, choice: ModelChoice, step: int) -> Assembl
 
 
 def _request(materials: Materials, fixed: Fixed, chosen: Chosen, step: int) -> Request:
+    passages = chosen.kept.passages
+    first = passage_texts.is_whole(passages)
     return Request(
         instructions=fixed.instructions,
         input=(
             *fixed.messages,
+            *([_carrier(passages)] if first else ()),
             *([chosen.summary] if chosen.summary else ()),
             *(item for turn in chosen.kept.turns for item in turn.items),
-            _carrying(materials.question, chosen.kept),
+            _carrying(materials.question, chosen.kept.facts, () if first else passages),
             *chosen.steps,
         ),
         tools=materials.tools,
@@ -97,7 +103,7 @@ def _request(materials: Materials, fixed: Fixed, chosen: Chosen, step: int) -> R
         safety_identifier=hashlib.sha256(f"parley:{materials.user}".encode()).hexdigest(),
         metadata={"conversation": str(materials.conversation), "turn": str(materials.turn)},
         idempotency_key=f"{materials.turn}-{step}",
-        passages=tuple(passage.for_provider() for passage in chosen.kept.passages),
+        passages=tuple(passage.for_provider() for passage in passages),
     )
 
 
@@ -175,15 +181,22 @@ def _summary_item(summary: Summary | None, longest: int) -> Item | None:
         return None
     # a summary cannot close its own quotation
     quoted = shortened(summary.text, longest).replace("</summary", "<\\/summary")
-    text = f"{SUMMARY_PREAMBLE}\n<summary>\n{quoted}\n</summary>"
+    return _said(f"{SUMMARY_PREAMBLE}\n<summary>\n{quoted}\n</summary>")
+
+
+def _carrier(chosen: Sequence[NumberedPassage]) -> Item:
+    return _said(passage_texts.block(chosen))
+
+
+def _said(text: str) -> Item:
     return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
 
 
-def _carrying(question: Item, kept: Kept) -> Item:
+def _carrying(question: Item, facts: Sequence[RecalledFact], passages: Sequence[NumberedPassage]) -> Item:
     """The question with the facts and passages that come with it before its words."""
-    texts = [fact_texts.block(kept.facts)] if kept.facts else []
-    if kept.passages:
-        texts.append(passage_texts.block(kept.passages))
+    texts = [fact_texts.block(facts)] if facts else []
+    if passages:
+        texts.append(passage_texts.block(passages))
     if not texts:
         return question
     said = question["content"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from chat.context import facts as fact_texts
-from chat.context.passages import BLOCK_TOKENS, NumberedPassage, passage_tokens
+from chat.context.passages import BLOCK_TOKENS, NumberedPassage, is_whole, passage_tokens
 from chat.context.replay import replayable
 from chat.context.shortening import LEAST
 from chat.context.tokens import PER_ITEM, items_tokens
@@ -84,14 +84,13 @@ def fact_pieces(facts: Iterable[RecalledFact]) -> list[Piece[RecalledFact]]:
 
 
 def passage_pieces(passages: Iterable[NumberedPassage]) -> list[Piece[NumberedPassage]]:
-    """The passages, best first; the first one pays for the block around them.
+    """The passages, best first; the first one pays for the block around them, and for a message where it has its own.
 
     Their numbers follow the order in which they are read, which is another.
     """
     ranked = sorted(passages, key=lambda passage: (-passage.score, passage.number))
-    return [
-        Piece(passage, passage_tokens(passage) + (0 if place else BLOCK_TOKENS)) for place, passage in enumerate(ranked)
-    ]
+    around = BLOCK_TOKENS + (PER_ITEM if is_whole(ranked) else 0)
+    return [Piece(passage, passage_tokens(passage) + (0 if place else around)) for place, passage in enumerate(ranked)]
 
 
 def in_line(

@@ -24,6 +24,7 @@ def manifest_of(
         "facts": [fact.reference() for fact in chosen.kept.facts],
         "turns": [str(turn.id) for turn in chosen.kept.turns],
         "passages": [passage.reference() for passage in chosen.kept.passages],
+        **({"retrieval": materials.retrieval} if materials.retrieval else {}),
         "tools": [tool["name"] for tool in materials.tools],
         "tokens": {
             **fixed.tokens,

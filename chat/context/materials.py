@@ -1,7 +1,8 @@
 """What a request is made from, and what of it goes in: plain values between the parts of this room."""
 
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from chat.context.ceiling import Kept
@@ -37,6 +38,8 @@ class Materials:
     found: tuple[NumberedPassage, ...] = ()
     tools: tuple[dict[str, Any], ...] = ()
     is_last: bool = False
+    retrieval: Mapping[str, Any] = field(default_factory=dict)
+    """How `passages` were come by, where the version has set anything about it; for the manifest."""
 
 
 @dataclass(frozen=True, slots=True)

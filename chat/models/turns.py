@@ -51,6 +51,9 @@ class Turn(models.Model):
     stop_requested_at = models.DateTimeField(null=True, blank=True)
     withdrawn_at = models.DateTimeField(null=True, blank=True)
     passages = models.JSONField(default=list, blank=True, help_text="What retrieval put before the model, numbered.")
+    retrieval = models.JSONField(
+        null=True, blank=True, help_text="How it came by that, where the version has set anything about it."
+    )
     facts = models.JSONField(null=True, blank=True, help_text="What was looked up of facts; empty: nothing was.")
     error_code = models.CharField(max_length=50, blank=True, default="")
     error_message = models.CharField(max_length=500, blank=True, default="")

@@ -109,6 +109,8 @@ class AttemptView:
     turns: tuple[str, ...]
     facts: tuple[FactView, ...]
     passages: tuple[PassageView, ...]
+    retrieval: str
+    """How the passages were come by, where there is something to say about it."""
     dropped: tuple[NoteView, ...]
     shortened: tuple[NoteView, ...]
     stripped: int
@@ -192,6 +194,7 @@ def _view(row: Response, references: _References, step: int) -> AttemptView:
         turns=tuple(references.turns.get(turn, gettext("(removed)")) for turn in manifest.get("turns", ())),
         facts=tuple(_fact(fact, references, row.created_at) for fact in manifest.get("facts", ())),
         passages=tuple(_passage(passage, references) for passage in manifest.get("passages", ())),
+        retrieval=_retrieval(manifest.get("retrieval", {})),
         dropped=tuple(_notes(manifest.get("dropped", ()))),
         shortened=tuple(_notes(manifest.get("shortened", ()))),
         stripped=manifest.get("stripped_reasoning", {}).get("count", 0),
@@ -232,10 +235,24 @@ def _passage(reference: Mapping[str, Any], references: _References) -> PassageVi
         name=reference["name"] if may else "",
         page=reference["page"] if may else None,
         heading=reference["heading"] if may else "",
-        score=reference.get("score"),
+        score=None if reference.get("whole") else reference.get("score"),
         text=references.texts.get((reference["revision"], reference["start"], reference["end"]), ""),
         cited=cited,
     )
+
+
+_SEARCHED: Mapping[str, str | Promise] = {
+    "too_long": gettext_lazy("The documents were searched: together they are too long to go in whole."),
+    "no_room": gettext_lazy("The documents were searched: there was no room for them to go in whole."),
+    "nothing_there": gettext_lazy("There were no documents to go in whole."),
+    "quoted_only": gettext_lazy("The documents were searched: one of the models can only quote from what is found."),
+}
+
+
+def _retrieval(note: Mapping[str, Any]) -> str:
+    if note.get("how") == "whole":
+        return gettext("All documents went in whole; none was searched.")
+    return str(_SEARCHED.get(note.get("why", ""), ""))
 
 
 def _notes(given: Mapping[str, Mapping[str, Any]] | Sequence[Mapping[str, Any]]) -> Iterable[NoteView]:

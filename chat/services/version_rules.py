@@ -28,6 +28,8 @@ from tools.toolbox import problems as tool_problems
 MAX_STARTERS = 8
 MAX_STARTER_CHARS = 300
 MAX_MESSAGES = 32
+# What is sent with every turn. Citations have numbers of three digits, which so many tokens of passages do not reach.
+MAX_WHOLE_TOKENS = 50_000
 MAX_TOOLS = 128  # the limit that the Assistants API had
 
 Problems = dict[str, list[str]]
@@ -98,6 +100,12 @@ class StrategyParameters(_Shape):
     floor: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
+class RetrievalParameters(_Shape):
+    """`whole_tokens`: documents that have no more together go in whole. 0, or absent: they are searched."""
+
+    whole_tokens: Annotated[int, Field(ge=0, le=MAX_WHOLE_TOKENS)] | None = None
+
+
 class TextPart(_Shape):
     type: Literal["input_text", "output_text"]
     text: str
@@ -128,7 +136,7 @@ _STARTER = StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX
 _SHAPES: dict[str, TypeAdapter[Any]] = {
     "parameters": TypeAdapter(Parameters),
     "strategy_parameters": TypeAdapter(StrategyParameters),
-    "retrieval_parameters": TypeAdapter(dict[str, Any]),
+    "retrieval_parameters": TypeAdapter(RetrievalParameters),
     "variables": TypeAdapter(dict[Annotated[str, _VARIABLE], Annotated[str, StringConstraints(max_length=10_000)]]),
     "input_messages": TypeAdapter(Annotated[list[Message], Field(max_length=MAX_MESSAGES)]),
     "tools": TypeAdapter(Annotated[list[Tool], Field(max_length=MAX_TOOLS)]),

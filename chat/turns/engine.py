@@ -14,9 +14,9 @@ from functools import partial
 from django.conf import settings
 
 from chat import events
-from chat.context.facts import NOTHING, Recall
+from chat.context.facts import Recall
 from chat.context.materials import Materials
-from chat.context.passages import NumberedPassage, number
+from chat.context.passages import NumberedPassage
 from chat.context.query import make_query
 from chat.context.tokens import items_tokens
 from chat.errors import TooManyStepsError, TooManyTokensError
@@ -31,11 +31,12 @@ from chat.turns.job import Claimed, Job, load_job
 from chat.turns.numbering import Numbering
 from chat.turns.recalling import recall, still_known
 from chat.turns.repairs import Lengths
+from chat.turns.retrieving import NOT_TRIED, Retrieved, all_there_is, may_go_whole, searched
 from chat.turns.scope import tool_scope
 from chat.turns.steps import Answered, CallTools, Failed, Memory, Step, StepOutcome
 from chat.turns.upstream import Upstream
 from core.bridge import in_database
-from retrieval.search import QueryVectors, in_reading_order, retrieve
+from retrieval.search import QueryVectors
 from tools.toolbox import Toolbox
 
 _WAITING = events.StateChanged(Turn.Status.IN_PROGRESS, "Waiting for the model…")
@@ -57,7 +58,6 @@ class Engine:
         self._numbering = Numbering()
         self._cited: Mapping[int, uuid.UUID] = {}
         self._memory = Memory(self.upstream, Lengths())
-        self._recall = NOTHING
         self._until = 0.0
 
     @property
@@ -76,10 +76,9 @@ class Engine:
         """
         self._until = asyncio.get_running_loop().time() + settings.TURN_MAX_SECONDS
         job = await in_database(load_job, self.claimed)
-        await self._begin(job)
         toolbox = toolbox_of(job.version)
+        materials = await self._begin(job, toolbox)
         runner = self._call_runner(job, toolbox)
-        materials = replace(_materials(job, self._numbering, toolbox), recall=self._recall)
         calls, resumed = job.open_calls, True
         budget = await in_database(budget_of, job.claimed.turn) if job.next_step else TokenBudget()
         for step in range(job.next_step, settings.TURN_MAX_STEPS):
@@ -100,27 +99,32 @@ class Engine:
             materials = replace(materials, produced=(*materials.produced, *outcome.output))
         raise TooManyStepsError(f"The assistant did not come to an answer within {settings.TURN_MAX_STEPS} steps.")
 
-    async def _begin(self, job: Job) -> None:
-        """Look up what the turn has not yet, and show what there is already."""
+    async def _begin(self, job: Job, toolbox: Toolbox) -> Materials:
+        """Look up what the turn has not yet, show what there is already, and return what its steps are made from."""
         vectors = QueryVectors(make_query(job.question.text, job.past))
-        passages, self._recall = await asyncio.gather(self._passages(job, vectors), _recall(job, vectors))
-        self._numbering = Numbering(passages or ())
+        known = asyncio.create_task(_recall(job, vectors))
+        found, recalled = await asyncio.gather(self._retrieved(job, toolbox, vectors, known), known)
+        self._numbering = Numbering(found.passages)
         self._cited = job.cited
         if self.passages:
             self._show(self._passages_found())
         self._show(_WAITING)
         if job.shown:
             self._show(events.TextReplaced(job.shown))
+        return replace(_materials(job, self._numbering, toolbox), retrieval=found.note, recall=recalled)
 
-    async def _passages(self, job: Job, vectors: QueryVectors) -> tuple[NumberedPassage, ...] | None:
+    async def _retrieved(
+        self, job: Job, toolbox: Toolbox, vectors: QueryVectors, known: "asyncio.Task[Recall]"
+    ) -> Retrieved:
         if job.passages is not None or not _is_searched_for(job):
-            return job.passages
+            return Retrieved(job.passages or (), job.retrieval)
         self._show(events.StateChanged(Turn.Status.IN_PROGRESS, "Searching the documents…"))
-        found = await retrieve(vectors.query, scope=job.scope, limit=job.version.passages, vectors=vectors)
-        passages = tuple(number(in_reading_order(found)))
-        if passages:
-            await in_database(recorder.save_passages, job.claimed, passages)
-        return passages
+        found = await all_there_is(job, partial(_first_step, job, toolbox, known)) if may_go_whole(job) else NOT_TRIED
+        if not found.passages:
+            found = await searched(job, vectors, found.note)
+        if found.passages or found.note:
+            await in_database(recorder.save_passages, job.claimed, found)
+        return found
 
     def _passages_found(self) -> events.PassagesFound:
         return events.PassagesFound(tuple(map(self._reference, self.passages)))
@@ -175,6 +179,11 @@ def _is_searched_for(job: Job) -> bool:
     if job.version.retrieval == AssistantVersion.Retrieval.TOOL:
         return not job.models[0].takes_tools
     return job.version.retrieval == AssistantVersion.Retrieval.AUTO
+
+
+async def _first_step(job: Job, toolbox: Toolbox, known: "asyncio.Task[Recall]") -> Materials:
+    """What the first step is made from, but for its passages."""
+    return replace(_materials(job, Numbering(), toolbox), recall=await known)
 
 
 def _materials(job: Job, numbering: Numbering, toolbox: Toolbox) -> Materials:

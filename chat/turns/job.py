@@ -75,6 +75,7 @@ class Job:
     cited: Mapping[int, uuid.UUID]
     passages: tuple[NumberedPassage, ...] | None
     recall: Recall | None
+    retrieval: dict[str, Any]
     open_calls: tuple[FunctionCall, ...]
     next_step: int
 
@@ -99,8 +100,8 @@ def turn_scope(version: AssistantVersion, conversation: uuid.UUID, user: uuid.UU
 
 
 _CLAIMED = f"""
-SELECT turn.parent_id, turn.depth, turn.passages, turn.facts, turn.version_id, turn.continues_id, asked.text,
-    asked.payload, {PREPARED_STAMP}
+SELECT turn.parent_id, turn.depth, turn.passages, turn.facts, turn.retrieval, turn.version_id, turn.continues_id,
+    asked.text, asked.payload, {PREPARED_STAMP}
 FROM chat_turn turn JOIN chat_item asked ON asked.id = turn.input_item_id
 WHERE turn.id = %(turn)s AND turn.epoch = %(epoch)s AND turn.status = 'in_progress'
 """  # noqa: S608 - both parts are ours
@@ -111,7 +112,7 @@ def load_job(claimed: Claimed) -> Job:
     row = statements.row(_CLAIMED, {"turn": claimed.turn, "epoch": claimed.epoch})
     if row is None:
         raise LostTurnError("The turn is not ours.")
-    parent, depth, passages, facts, version, continues, text, payload, stamp = row
+    parent, depth, passages, facts, retrieval, version, continues, text, payload, stamp = row
     ready = prepared(version, stamp)
     past, summary, after = _history(ready, parent)
     # who takes a turn first finds it as it was asked
@@ -134,6 +135,7 @@ def load_job(claimed: Claimed) -> Job:
         open_calls=_open_calls(produced),
         passages=tuple(restore(references)) if references else None,
         recall=_recalled(facts, Reader(version, claimed.conversation)),
+        retrieval=orjson.loads(retrieval) if retrieval else {},
         next_step=next_step,
     )
 

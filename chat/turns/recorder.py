@@ -6,7 +6,7 @@ one writes is written by hand-made statements: an ORM's cost more than all the r
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -28,6 +28,7 @@ from chat.turns.item_rows import append_items
 from chat.turns.job import Claimed
 from chat.turns.measuring import MEASURE, ratio_of
 from chat.turns.ownership import Owned, owned
+from chat.turns.retrieving import Retrieved
 from core import statements
 from core.errors import ParleyError
 from core.models import Endpoint
@@ -79,7 +80,7 @@ class Outcome:
 _TOUCH = "UPDATE chat_conversation SET last_turn_at = now() WHERE id = %(conversation)s"
 
 _SEARCHED = """
-UPDATE chat_turn SET passages = %(passages)s::jsonb
+UPDATE chat_turn SET passages = %(passages)s::jsonb, retrieval = %(retrieval)s::jsonb
 WHERE id = %(turn)s AND epoch = %(epoch)s AND status = 'in_progress'
 """
 
@@ -130,10 +131,15 @@ RETURNING EXISTS (
 """
 
 
-def save_passages(claimed: Claimed, passages: Iterable[NumberedPassage]) -> None:
-    """Store what retrieval found, so that a takeover uses the same passages under the same numbers."""
-    references = orjson.dumps([passage.reference() for passage in passages]).decode()
-    values = {"turn": claimed.turn, "epoch": claimed.epoch, "passages": references}
+def save_passages(claimed: Claimed, found: Retrieved) -> None:
+    """Store what retrieval found and how, so that a takeover uses the same passages under the same numbers."""
+    references = orjson.dumps([passage.reference() for passage in found.passages]).decode()
+    values = {
+        "turn": claimed.turn,
+        "epoch": claimed.epoch,
+        "passages": references,
+        "retrieval": orjson.dumps(found.note).decode() if found.note else None,
+    }
     if not statements.execute(_SEARCHED, values):
         raise LostTurnError("The turn was taken over.")
 

@@ -64,7 +64,7 @@ def test_a_draft_is_a_copy_of_the_newest_version_with_stores_and_fallbacks() -> 
         strategy="hybrid",
         strategy_parameters={"turns": 4},
         retrieval="tool",
-        retrieval_parameters={"min_score": 0.1},
+        retrieval_parameters={"whole_tokens": 900},
         passages=3,
         starters=["Why?"],
         remembers=True,
