@@ -12,8 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -26,6 +25,7 @@ from config.local.places import Places, claim, lay_out
 from config.local.postgres import OWNER, Cluster
 from config.local.process import Child
 from config.local.redis import RedisServer
+from config.local.waiting import soon
 
 _ROOT = Path(__file__).resolve().parent.parent
 _FOLDER = "PARLEY_TEST_SERVICES"
@@ -64,23 +64,14 @@ class Services:
             with (self.places.log / f"{program.name}.log").open("ab") as log:
                 self._children.append(Child(program, log))
         for ready in (self.redis.ready, self.cluster.ready):
-            if not _wait(ready, 60):
+            if not soon(ready, 60):
                 pytest.exit(f"the servers of the test run do not answer; see {self.places.log}", returncode=3)
         self.cluster.settle(may_create_databases=True)
 
     def stop(self) -> None:
         while self._children:
-            self._children.pop().stop(_wait)
+            self._children.pop().stop(soon)
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _wait(predicate: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not predicate():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def _forget_the_users_settings() -> None:

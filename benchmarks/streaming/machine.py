@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +19,7 @@ from config.local.options import BASE_DIR, known_names, read_options
 from config.local.places import claim, lay_out
 from config.local.process import Child, Program
 from config.local.stack import Stack, make_stack
+from config.local.waiting import soon
 from config.local.web import answers
 
 _SECONDS = 60.0
@@ -65,7 +65,7 @@ class Machine:
         _wait(lambda: answers(options.host, options.port, options.public_url), "web")
 
     def stop(self, name: str) -> None:
-        self.children.pop(name).stop(_waited)
+        self.children.pop(name).stop(soon)
 
     def run(self, *command: str) -> str:
         """Run one of our modules with the application's settings, and return what it prints."""
@@ -173,14 +173,5 @@ def free_port() -> int:
 
 
 def _wait(ready: Callable[[], bool], name: str) -> None:
-    if not _waited(ready, _SECONDS):
+    if not soon(ready, _SECONDS):
         raise SystemExit(f"{name} does not answer after {_SECONDS:.0f} seconds")
-
-
-def _waited(predicate: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not predicate():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True

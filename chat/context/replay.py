@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from chat.context.shortening import is_output, short_item
-from chat.providers.items import Item, without_reasoning
+from chat.context.shortening import short_item
+from chat.providers.items import Item, is_output, without_reasoning
 from chat.selectors.branches import PastTurn
 from tools.running import cut
 

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from chat.context.tokens import PER_ITEM, item_tokens, items_tokens, part_tokens
-from chat.providers.items import Item
+from chat.providers.items import Item, is_output
 from core.tokens import within_tokens
 from tools.running import cut
 
@@ -55,11 +55,6 @@ def short_item(item: Item, limit: int) -> Item | None:
 def short_output(item: Item, limit: int) -> Item:
     """The output of a call with no text of more than `limit` tokens."""
     return _with(item, "output", _short_content(item["output"], limit))
-
-
-def is_output(item: Item) -> bool:
-    """Whether the item is what a call gave."""
-    return str(item.get("type")).endswith("_call_output")
 
 
 def fit_outputs(items: Sequence[Item], budget: int) -> tuple[Item, ...] | None:

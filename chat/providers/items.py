@@ -49,6 +49,18 @@ def function_calls(items: Iterable[Item]) -> tuple[FunctionCall, ...]:
     )
 
 
+def open_calls(items: Iterable[Item]) -> tuple[FunctionCall, ...]:
+    """Those of the function calls that have no output among these items."""
+    kept = tuple(items)
+    done = {item.get("call_id") for item in kept if item.get("type") == "function_call_output"}
+    return tuple(call for call in function_calls(kept) if call.call_id not in done)
+
+
+def is_output(item: Item) -> bool:
+    """Whether the item is what a call gave."""
+    return str(item.get("type")).endswith("_call_output")
+
+
 def _arguments(given: object) -> str:
     """The JSON text of arguments, also where a server gave the object itself."""
     if isinstance(given, str):

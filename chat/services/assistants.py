@@ -12,8 +12,9 @@ from django.db.models import Max
 from django.utils import timezone
 
 from chat.models import Assistant, AssistantVersion, FallbackModel
+from chat.selectors.targets import chat_model
 from chat.services.version_rules import Problems, check_shapes, check_tools
-from core.endpoints import NoModelError, default_model
+from core.endpoints import NoModelError
 from core.errors import ConflictError, InvalidInputError
 from core.models import EndpointModel, User
 from retrieval.models import VectorStore
@@ -203,7 +204,7 @@ def _output_problem(version: AssistantVersion) -> str:
     if wanted is None:
         return ""
     try:
-        model = version.model or default_model(EndpointModel.Purpose.CHAT)
+        model = chat_model(version)
     except NoModelError as error:
         return error.message
     if wanted <= model.max_output_tokens:

@@ -14,7 +14,7 @@ from django.db import transaction
 
 from chat.context.passages import NumberedPassage
 from chat.models import Item, Turn
-from chat.providers.items import FunctionCall, function_calls
+from chat.providers.items import FunctionCall, open_calls
 from chat.turns.item_rows import append_items
 from chat.turns.job import Claimed
 from chat.turns.ownership import Place, owned
@@ -82,17 +82,11 @@ def close_open_calls(claimed: Claimed, place: Place) -> None:
     A tool that runs at this moment is told of as such; it is cancelled by whoever ran it.
     """
     rows = Item.objects.filter(turn=place.turn, type__in=("function_call", "function_call_output"))
-    items = list(rows.order_by("position"))
-    done = {item.call_id for item in items if item.type == "function_call_output"}
-    open_calls = [call for call in function_calls(_payloads(items)) if call.call_id not in done]
-    if not open_calls:
+    calls = open_calls(rows.order_by("position").values_list("payload", flat=True))
+    if not calls:
         return
-    known = audit.rows_of(place.turn, [call.call_id for call in open_calls])
-    _append(place, [_closed(claimed, call, known.get(call.call_id)) for call in open_calls])
-
-
-def _payloads(items: Sequence[Item]) -> list[dict[str, Any]]:
-    return [item.payload for item in items]
+    known = audit.rows_of(place.turn, [call.call_id for call in calls])
+    _append(place, [_closed(claimed, call, known.get(call.call_id)) for call in calls])
 
 
 def _closed(claimed: Claimed, call: FunctionCall, row: ToolCall | None) -> Output:

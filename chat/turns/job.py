@@ -16,7 +16,7 @@ from chat.context.passages import NumberedPassage, restore
 from chat.context.query import DENSE_TURNS
 from chat.errors import LostTurnError
 from chat.models import AssistantVersion, Citation, Item, Response, Summary
-from chat.providers.items import FunctionCall, function_calls
+from chat.providers.items import FunctionCall, open_calls
 from chat.selectors.answers import answer_parts, answer_text
 from chat.selectors.branches import PastTurn, branch_ids, latest_summary, past_turns
 from chat.selectors.memory import Reader, facts_again
@@ -132,7 +132,7 @@ def load_job(claimed: Claimed) -> Job:
         produced=(*going_on(earlier), *produced) if earlier else produced,
         shown=_shown(earlier, saved),
         cited=_cited(earlier) if earlier else {},
-        open_calls=_open_calls(produced),
+        open_calls=open_calls(produced),
         passages=tuple(restore(references)) if references else None,
         recall=_recalled(facts, Reader(version, claimed.conversation)),
         retrieval=orjson.loads(retrieval) if retrieval else {},
@@ -179,8 +179,3 @@ def _earlier(turn: uuid.UUID) -> tuple[list[Item], int]:
     items = Item.objects.filter(turn=turn).exclude(role=Item.Role.USER).order_by("position")
     last = Response.objects.filter(turn=turn, status__in=_SAVED).aggregate(last=Max("step"))["last"]
     return list(items), 0 if last is None else last + 1
-
-
-def _open_calls(produced: tuple[dict[str, object], ...]) -> tuple[FunctionCall, ...]:
-    done = {item.get("call_id") for item in produced if item.get("type") == "function_call_output"}
-    return tuple(call for call in function_calls(produced) if call.call_id not in done)

@@ -2,13 +2,12 @@
 
 import os
 import signal
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from config.local.places import cluster_path
 from config.local.process import MARK
+from config.local.waiting import soon
 
 _PROC = Path("/proc")
 
@@ -18,10 +17,10 @@ def end_leftovers(data: Path, *, patience: float = 10.0) -> int:
     first = _find(data)
     for pid, number in first.items():
         _send(pid, number)
-    if not _wait(lambda: not _find(data), patience):
+    if not soon(lambda: not _find(data), patience):
         for pid in _find(data):
             _send(pid, signal.SIGKILL)
-        _wait(lambda: not _find(data), 5)
+        soon(lambda: not _find(data), 5)
     return len(first)
 
 
@@ -76,12 +75,3 @@ def _is_zombie(entry: Path) -> bool:
 def _send(pid: int, number: signal.Signals) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
-
-
-def _wait(predicate: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not predicate():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True

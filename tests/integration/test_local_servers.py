@@ -6,8 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -23,6 +22,7 @@ from config.local.options import BASE_DIR
 from config.local.places import cluster_path, find_places
 from config.local.postgres import APP, OWNER, Cluster
 from config.local.redis import RedisServer
+from config.local.waiting import soon
 from tests.services import servers_for
 from tests.supervised import servers_account
 
@@ -101,15 +101,6 @@ def installation(one_folder: Installation) -> Installation:
     if one_folder.process is None or one_folder.process.poll() is not None:
         one_folder.start()
     return one_folder
-
-
-def soon(predicate: Callable[[], bool], seconds: float = 20) -> bool:
-    deadline = time.monotonic() + seconds
-    while not predicate():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def connect(installation: Installation, role: str) -> "psycopg.Connection[tuple[object, ...]]":

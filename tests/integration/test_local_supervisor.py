@@ -21,6 +21,7 @@ from config.local.places import lock_path
 from config.local.process import Program
 from config.local.supervisor import Supervisor
 from config.local.terminal import Terminal
+from config.local.waiting import soon
 
 # says its name when asked to end, into a file that all share
 POLITE = """
@@ -123,15 +124,6 @@ def marked(folder: Path) -> list[int]:
         except psutil.Error:
             continue
     return found
-
-
-def soon(predicate: Callable[[], bool], seconds: float = 60) -> bool:
-    deadline = time.monotonic() + seconds
-    while not predicate():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def test_what_dies_is_started_again(supervise: Callable[..., Supervised], folder: Path) -> None:

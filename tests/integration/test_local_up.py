@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -19,6 +19,7 @@ import pytest
 from config.local.lock import holder
 from config.local.options import BASE_DIR
 from config.local.places import lock_path
+from config.local.waiting import soon
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -122,15 +123,6 @@ def machine() -> Iterator[Machine]:
         made.end(signal.SIGTERM)
     assert made.processes() == []
     shutil.rmtree(folder)
-
-
-def soon(predicate: Callable[[], bool], seconds: float = 30) -> bool:
-    deadline = time.monotonic() + seconds
-    while not predicate():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def test_an_empty_folder_becomes_a_served_page_and_a_sign_in_link(machine: Machine) -> None:

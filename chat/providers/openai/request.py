@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import orjson
 
 from chat.providers.base import Capabilities, Item, Request, Target
+from chat.providers.items import is_output
 
 Body: TypeAlias = dict[str, Any]
 
@@ -114,7 +115,7 @@ def _without_id(item: Item) -> Item:
 
 def _with_known_parts(item: Item, capabilities: Capabilities) -> Item:
     """Puts a note in the place of what the server cannot take, so that the model knows that something is missing."""
-    field = "output" if str(item.get("type")).endswith("_call_output") else "content"
+    field = "output" if is_output(item) else "content"
     parts = item.get(field)
     if not isinstance(parts, list):
         return item
