@@ -39,6 +39,8 @@ class TurnCreate(_Frame):
     assistant: UUID | None = None
     files: Annotated[tuple[UUID, ...], Field(max_length=100)] = ()
     parent: UUID | None = None
+    # of a conversation that this message begins
+    uses_memory: bool = True
 
 
 class TurnRetry(_Frame):
@@ -82,6 +84,14 @@ class TurnStop(_Frame):
     turn: UUID
 
 
+class ConversationMemory(_Frame):
+    """Let a conversation use memory, or neither read nor write it."""
+
+    type: Literal["conversation.memory"]
+    conversation: UUID
+    uses_memory: bool
+
+
 class Ping(_Frame):
     """Answered with `pong`."""
 
@@ -90,5 +100,6 @@ class Ping(_Frame):
 
 Starting = TurnCreate | TurnRetry | TurnContinue | TurnEdit
 """Frames that begin a turn."""
-Incoming = Annotated[Subscribe | Unsubscribe | Starting | TurnWithdraw | TurnStop | Ping, Field(discriminator="type")]
-parser: TypeAdapter[Subscribe | Unsubscribe | Starting | TurnWithdraw | TurnStop | Ping] = TypeAdapter(Incoming)
+_Frames = Subscribe | Unsubscribe | Starting | TurnWithdraw | TurnStop | ConversationMemory | Ping
+Incoming = Annotated[_Frames, Field(discriminator="type")]
+parser: TypeAdapter[_Frames] = TypeAdapter(Incoming)

@@ -25,7 +25,7 @@ from chat.models import Turn
 from chat.realtime import hints
 from chat.realtime.hub import LOST
 from chat.rendering.protocol import Limits, Unsubscribed
-from chat.services import messages, turns
+from chat.services import conversations, messages, turns
 from chat.services.starting import Started
 from chat.turns import process
 from core.accounts.sessions import is_signed_in, user_of_session
@@ -136,6 +136,8 @@ class ChatConsumer(Connection):
                 turn = await in_database(turns.stop_turn, user=self.user, turn_id=frame.turn)
                 await process.turn_stopped(turn.id)
                 await self._hint_turn(turn.conversation_id, turn.id, "changed")
+            case incoming.ConversationMemory():
+                await self._set_memory(frame)
 
     # People's doings ------------------------------------------------------------------------------------------
 
@@ -164,6 +166,13 @@ class ChatConsumer(Connection):
         self._put_frame({**await in_database(withdrawn_frame, turn), "ref": frame.ref})
         await self._hint_turn(turn.conversation_id, turn.id, "changed")
         await self._hint_feed(turn.conversation_id)
+
+    async def _set_memory(self, frame: incoming.ConversationMemory) -> None:
+        conversation, uses = frame.conversation, frame.uses_memory
+        await in_database(conversations.use_memory, user=self.user, conversation_id=conversation, uses=uses)
+        if told := await in_database(topics.memory_frame, self.user, conversation):
+            self._put_frame({**told, "ref": frame.ref})
+        await hints.send(hints.conversation_group(conversation), hints.of_memory(conversation))
 
     async def _hint_turn(self, conversation: uuid.UUID, turn: uuid.UUID, what: str) -> None:
         await hints.send(hints.conversation_group(conversation), hints.of_turn(conversation, turn, 0, what))
@@ -223,6 +232,12 @@ class ChatConsumer(Connection):
     async def conversation_hint(self, message: dict[str, Any]) -> None:
         if "feed" in self._topics:
             self._spawn(self._send_entry(uuid.UUID(message["conversation"])))
+
+    @_may_be_lost
+    async def memory_hint(self, message: dict[str, Any]) -> None:
+        conversation = uuid.UUID(message["conversation"])
+        if conversation in self._watches and (told := await in_database(topics.memory_frame, self.user, conversation)):
+            self._put_frame(told)
 
     async def rights_hint(self, _message: dict[str, Any]) -> None:
         await self._check()

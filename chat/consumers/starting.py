@@ -29,4 +29,5 @@ def _message(frame: TurnCreate) -> turns.Message:
         files=frame.files,
         parent=frame.parent,
         follows=frame.parent is not None,
+        uses_memory=frame.uses_memory,
     )

@@ -8,7 +8,7 @@ from django.template.loader import render_to_string
 from chat.models import Conversation, Turn
 from chat.realtime import hints
 from chat.rendering.pages import conversation_entry
-from chat.rendering.protocol import ConversationChanged, DocumentChanged
+from chat.rendering.protocol import ConversationChanged, ConversationMemory, DocumentChanged
 from core import statements
 from core.errors import InvalidInputError, NotFoundError
 from core.models import User
@@ -131,3 +131,12 @@ def conversation_frame(user: User, conversation_id: uuid.UUID) -> ConversationCh
     entry = conversation_entry(conversation, running=running)
     html = render_to_string("chat/_partials/conversation_entry.html", {"entry": entry})
     return {"type": "conversation.changed", "conversation": str(conversation_id), "html": html}
+
+
+def memory_frame(user: User, conversation_id: uuid.UUID) -> ConversationMemory | None:
+    """Return whether a conversation of this person uses memory, as a frame; None where there is no such one."""
+    own = Conversation.objects.live().filter(id=conversation_id, user=user).values_list("uses_memory", flat=True)
+    uses = own.first()
+    if uses is None:
+        return None
+    return {"type": "conversation.memory", "conversation": str(conversation_id), "uses_memory": uses}

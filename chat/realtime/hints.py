@@ -74,6 +74,11 @@ def of_turn(conversation: uuid.UUID, turn: uuid.UUID, epoch: int, what: str) -> 
     return {"type": "turn.hint", **ids, "epoch": epoch, "what": what}
 
 
+def of_memory(conversation: uuid.UUID) -> dict[str, Any]:
+    """The hint, to those who watch a conversation, that it began or ceased to use memory."""
+    return {"type": "memory.hint", "conversation": str(conversation)}
+
+
 async def listen(group: str, heard: Callable[[dict[str, Any]], None]) -> None:
     """Call `heard` for every hint to the group until cancelled; begins again when the layer was away."""
     layer = _layer()

@@ -164,6 +164,15 @@ class ConversationChanged(TypedDict):
     html: str
 
 
+class ConversationMemory(TypedDict):
+    """Whether a conversation that the tab watches uses memory, from its next turn on."""
+
+    type: Literal["conversation.memory"]
+    conversation: Id
+    uses_memory: bool
+    ref: NotRequired[Ref]
+
+
 class Pong(TypedDict):
     """The answer to `ping`."""
 
@@ -195,6 +204,7 @@ Frame = (
     | TurnWithdrawn
     | DocumentFrame
     | ConversationChanged
+    | ConversationMemory
     | Pong
     | Error
 )

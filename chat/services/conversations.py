@@ -17,19 +17,21 @@ _LOCK = statements.select(Conversation) + " WHERE id = %(id)s FOR NO KEY UPDATE"
 
 _CREATE = """
 INSERT INTO chat_conversation (id, user_id, assistant_id, title, title_source, uses_memory, last_turn_at, created_at)
-VALUES (%(id)s, %(user)s, %(assistant)s, '', 'first_words', true, now(), now())
+VALUES (%(id)s, %(user)s, %(assistant)s, '', 'first_words', %(uses_memory)s, now(), now())
 ON CONFLICT DO NOTHING
 """
 
 
-def lock_conversation(*, user: User, conversation_id: uuid.UUID, assistant_id: uuid.UUID | None) -> Conversation:
+def lock_conversation(
+    *, user: User, conversation_id: uuid.UUID, assistant_id: uuid.UUID | None, uses_memory: bool = True
+) -> Conversation:
     """Return the conversation, locked for this transaction; made where it does not exist yet.
 
     A foreign or deleted one answers like a missing one. Of two first sends at once one makes it and both get it.
     """
     found = _locked(conversation_id)
     if found is None:
-        _create(user, conversation_id, assistant_id)
+        _create(user, conversation_id, assistant_id, uses_memory=uses_memory)
         found = _locked(conversation_id)
     if found is None or found.user_id != user.pk or found.deleted_at is not None:
         raise NotFoundError("There is no such conversation.")
@@ -41,12 +43,20 @@ def _locked(conversation: uuid.UUID) -> Conversation | None:
     return statements.instance(Conversation, row) if row else None
 
 
-def _create(user: User, conversation_id: uuid.UUID, assistant_id: uuid.UUID | None) -> None:
+def _create(user: User, conversation_id: uuid.UUID, assistant_id: uuid.UUID | None, *, uses_memory: bool) -> None:
     if assistant_id is None:
         raise NotFoundError("There is no such conversation.")
     if usable_version(user, assistant_id) is None:
         raise NotFoundError("There is no such assistant.")
-    statements.execute(_CREATE, {"id": conversation_id, "user": user.pk, "assistant": assistant_id})
+    values = {"id": conversation_id, "user": user.pk, "assistant": assistant_id, "uses_memory": uses_memory}
+    statements.execute(_CREATE, values)
+
+
+def use_memory(*, user: User, conversation_id: uuid.UUID, uses: bool) -> None:
+    """Let a conversation read and write facts, or do neither, from its next turn on."""
+    own = Conversation.objects.live().filter(id=conversation_id, user=user)
+    if not own.update(uses_memory=uses):
+        raise NotFoundError("There is no such conversation.")
 
 
 def upload_to_conversation(

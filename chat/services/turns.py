@@ -37,7 +37,8 @@ from core.models import User
 class Message:
     """What a person sends. `client_id` and `conversation` are made by the browser, so that it may send again.
 
-    `follows` says whether `parent` was named: without it the turn goes behind the active one.
+    `follows` says whether `parent` was named: without it the turn goes behind the active one. `uses_memory` is for a
+    conversation that the message begins.
     """
 
     conversation: uuid.UUID
@@ -47,6 +48,7 @@ class Message:
     files: Sequence[uuid.UUID] = ()
     parent: uuid.UUID | None = None
     follows: bool = False
+    uses_memory: bool = True
 
 
 def start_turn(*, user: User, message: Message) -> Started:
@@ -58,7 +60,10 @@ def start_turn(*, user: User, message: Message) -> Started:
     text = checked_text(message.text, files=len(message.files))
     with transaction.atomic():
         conversation = lock_conversation(
-            user=user, conversation_id=message.conversation, assistant_id=message.assistant
+            user=user,
+            conversation_id=message.conversation,
+            assistant_id=message.assistant,
+            uses_memory=message.uses_memory,
         )
         if known := sent_before(conversation, message.client_id):
             return known
