@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from chat.views import citations, files, pages, sent
+from chat.views import citations, files, memory, pages, sent
 
 app_name = "chat"
 
@@ -14,4 +14,11 @@ urlpatterns = [
     path("conversations/", pages.conversations, name="conversations"),
     path("citations/<uuid:citation_id>/", citations.citation, name="citation"),
     path("turns/<uuid:turn_id>/sent/", sent.sent, name="sent"),
+    path("memory/", memory.memory, name="memory"),
+    path("memory/export/", memory.export, name="memory_export"),
+    path("memory/<uuid:assistant_id>/", memory.memory_of, name="memory_of"),
+    path("memory/<uuid:assistant_id>/switch/", memory.switch, name="memory_switch"),
+    path("memory/<uuid:assistant_id>/delete/", memory.delete_all, name="memory_delete"),
+    path("facts/<uuid:fact_id>/edit/", memory.edit, name="fact_edit"),
+    path("facts/<uuid:fact_id>/delete/", memory.delete, name="fact_delete"),
 ]

@@ -17,7 +17,7 @@ from django.db import models
 from django.test import Client
 from django.utils import timezone
 
-from chat.models import Assistant, AssistantVersion, Conversation, Item, Turn
+from chat.models import Assistant, AssistantVersion, Conversation, Fact, Item, Turn
 from core import outbox
 from core.endpoints import HASHING_DIMENSIONS
 from core.models import Endpoint, EndpointModel, Grant, User, Work
@@ -221,3 +221,8 @@ def _message(of_turn: Turn, position: int, role: Item.Role, text: str, part: str
         text=text,
         payload={"type": "message", "role": role.value, "content": [{"type": part, "text": text}]},
     )
+
+
+def fact(of: User, by: Assistant, text: str = "", **fields: Any) -> Fact:
+    """A fact that the assistant keeps of the person, in every conversation unless told otherwise."""
+    return Fact.objects.create(user=of, assistant=by, text=text or f"Likes the number {next(_numbers)}.", **fields)

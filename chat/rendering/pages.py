@@ -2,6 +2,7 @@
 
 import uuid
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,6 +23,8 @@ from core.models import Endpoint, EndpointModel, User
 
 ENTRIES = 30
 TURNS = 20
+# Turns of a page that leads to an earlier message.
+MAX_TURNS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +76,17 @@ def assistants_of(user: User) -> QuerySet[Assistant]:
     return assistants.select_related("published_version__model__endpoint").distinct()
 
 
-def assistant_card(assistant: Assistant) -> AssistantCard:
+def assistant_card(assistant: Assistant, *, off: Collection[uuid.UUID] = ()) -> AssistantCard:
+    """`off` are the assistants with which the person wants no memory."""
     version = assistant.published_version
+    remembers = version is not None and version.remembers
     return AssistantCard(
         id=assistant.id,
         name=assistant.name,
         description=assistant.description,
         starters=tuple(str(starter) for starter in version.starters) if version else (),
         colour=COLOURS[zlib.crc32(assistant.id.bytes) % len(COLOURS)],
+        memory=("off" if assistant.id in off else "on") if remembers else "",
     )
 
 
@@ -92,15 +98,21 @@ class Branch:
     older_url: str | None
 
 
-def branch(conversation: Conversation, *, leaf: uuid.UUID | None) -> Branch:
-    """Return a page of the branch that ends in `leaf`, `leaf` included."""
+def branch(conversation: Conversation, *, leaf: uuid.UUID | None, back_to: uuid.UUID | None = None) -> Branch:
+    """Return a page of the branch that ends in `leaf`, `leaf` included; a longer one where it has to reach `back_to`.
+
+    A turn that is further back than `MAX_TURNS` is not reached.
+    """
     if leaf is None:
         return Branch([], None)
-    ids = branch_ids(leaf, limit=TURNS + 1)
+    ids = branch_ids(leaf, limit=(MAX_TURNS if back_to else TURNS) + 1)
+    first = max(0, len(ids) - TURNS)
+    if back_to in ids[1:first]:
+        first = ids.index(back_to)
     older_url = None
-    if len(ids) > TURNS:
-        older_url = f"{reverse('chat:older', args=[conversation.pk])}?{urlencode({'leaf': str(ids[0])})}"
-    return Branch(turn_views(shown_turns(ids[-TURNS:])), older_url)
+    if first:
+        older_url = f"{reverse('chat:older', args=[conversation.pk])}?{urlencode({'leaf': str(ids[first - 1])})}"
+    return Branch(turn_views(shown_turns(ids[first:])), older_url)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
 from django.utils.safestring import SafeString
@@ -97,14 +97,42 @@ class ConversationEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class FactSourceView:
+    """The message that a fact came from: how it begins, and the address of its turn."""
+
+    text: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class FactView:
+    """A fact that an assistant keeps. `edited_at` says that it is in the person's own words.
+
+    `conversation` is the title of the one that it holds in, None where it holds in all with the assistant; `source` is
+    None where the message is gone.
+    """
+
+    id: UUID
+    text: str
+    created_at: datetime
+    edited_at: datetime | None
+    conversation: str | None
+    source: FactSourceView | None
+
+
+@dataclass(frozen=True, slots=True)
 class AssistantCard:
-    """An assistant to choose; `colour` is one of `COLOURS`."""
+    """An assistant to choose; `colour` is one of `COLOURS`.
+
+    `memory` is "on" where it remembers what this person tells it, "off" where they do not want that, else empty.
+    """
 
     id: UUID
     name: str
     description: str
     starters: tuple[str, ...]
     colour: str
+    memory: Literal["on", "off", ""] = ""
 
 
 COLOURS = ("ink", "moss", "ochre", "clay", "plum", "slate")

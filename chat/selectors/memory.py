@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from pgvector import HalfVector
 
-from chat.models import Assistant, Fact
+from chat.models import Fact
 from core import statements
 from core.models import User
 from retrieval.embeddings import Vectors
@@ -37,14 +37,13 @@ def remembers(*, version: uuid.UUID, conversation: uuid.UUID) -> bool:
     return bool(row and row[0])
 
 
-def facts_of(user: User, assistant: Assistant) -> QuerySet[Fact]:
-    """What is remembered of `user` by `assistant`, the newest first, each with its message and conversation.
+def current_facts(user: User) -> QuerySet[Fact]:
+    """What is remembered of `user`, by whichever assistant.
 
     Without what a newer fact has replaced, and without what belongs to a deleted conversation.
     """
     here = Q(conversation=None) | Q(conversation__deleted_at=None)
-    facts = Fact.objects.filter(here, user=user, assistant=assistant, superseded_by=None)
-    return facts.select_related("conversation", "item__conversation")
+    return Fact.objects.filter(here, user=user, superseded_by=None)
 
 
 @dataclass(frozen=True, slots=True)

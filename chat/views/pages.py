@@ -1,6 +1,7 @@
 """The chat page, new or with a conversation, and the parts of it that are loaded later."""
 
 import uuid
+from collections.abc import Sequence
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
@@ -14,9 +15,12 @@ from django.views.decorators.http import require_GET
 from chat.models import Assistant, Attachment, Conversation
 from chat.rendering import pages
 from chat.selectors.branches import newest_leaf
+from chat.selectors.facts import switched_off
 from core.http import signed_in
 from retrieval.models import Document
 from retrieval.selectors import DocumentView, document_view
+
+_NOTHING = pages.Branch([], None)
 
 
 @require_GET
@@ -27,18 +31,21 @@ def home(request: HttpRequest) -> HttpResponse:
     assistants = list(pages.assistants_of(signed_in(request)))
     chosen = request.GET.get("assistant", "")
     assistant = next((one for one in assistants if str(one.id) == chosen), assistants[0] if assistants else None)
-    return _page(request, conversation=None, conversation_id=uuid.uuid4(), assistant=assistant, assistants=assistants)
+    return _page(request, None, conversation_id=uuid.uuid4(), assistant=assistant, assistants=assistants)
 
 
 @require_GET
 @never_cache
 @login_required
 def conversation(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
-    """The branch that was talked on last, or with `?turn=` the one that leads through this turn."""
+    """The branch that was talked on last, or with `?turn=` the one that leads through this turn, back to it."""
     found = _own(request, conversation_id)
+    turn = None
     if "turn" in request.GET:
-        found.active_turn_id = newest_leaf(found.id, _turn_of(found, request.GET["turn"]))
-    return _page(request, conversation=found, conversation_id=found.id, assistant=found.assistant, assistants=[])
+        turn = _turn_of(found, request.GET["turn"])
+        found.active_turn_id = newest_leaf(found.id, turn)
+    shown = pages.branch(found, leaf=found.active_turn_id, back_to=turn)
+    return _page(request, found, conversation_id=found.id, assistant=found.assistant, branch=shown)
 
 
 @require_GET
@@ -79,17 +86,19 @@ def _turn_of(conversation: Conversation, text: str) -> uuid.UUID:
 
 def _page(
     request: HttpRequest,
-    *,
     conversation: Conversation | None,
+    *,
     conversation_id: uuid.UUID,
     assistant: Assistant | None,
-    assistants: list[Assistant],
+    assistants: Sequence[Assistant] = (),
+    branch: pages.Branch = _NOTHING,
 ) -> HttpResponse:
-    branch = pages.branch(conversation, leaf=conversation.active_turn_id) if conversation else pages.Branch([], None)
     listed = pages.conversation_entries(signed_in(request), current=conversation_id)
+    off = switched_off(signed_in(request))
     context = {
-        "assistants": [pages.assistant_card(one) for one in assistants],
-        "assistant": pages.assistant_card(assistant) if assistant else None,
+        "assistants": [pages.assistant_card(one, off=off) for one in assistants],
+        "assistant": pages.assistant_card(assistant, off=off) if assistant else None,
+        "uses_memory": conversation is None or conversation.uses_memory,
         "conversation_id": conversation_id,
         "conversation_url": reverse("chat:conversation", args=[conversation_id]),
         "conversation_title": str(conversation) if conversation else "",

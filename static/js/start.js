@@ -11,6 +11,8 @@ import "./elements/parley-thread.js";
 import "./elements/parley-composer.js";
 import "./elements/parley-citation-panel.js";
 import "./elements/parley-sent.js";
+import "./elements/parley-memory.js";
+import "./elements/parley-remembering.js";
 import "./elements/parley-connection.js";
 import "./elements/parley-conversations.js";
 import "./elements/parley-documents.js";

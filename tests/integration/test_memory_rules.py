@@ -7,7 +7,7 @@ import pytest
 from django.db.models.functions import Now
 
 from chat.models import Assistant, AssistantVersion, Conversation, Fact, MemoryOff
-from chat.selectors.memory import facts_of, remembers
+from chat.selectors.memory import current_facts, remembers
 from core.models import User
 from tests import factories
 
@@ -61,4 +61,4 @@ def test_facts_are_those_of_one_person_and_one_assistant() -> None:
     fact("Liked coffee.", superseded_by=first)
     fact("Is somebody else.", of=factories.user())
     fact("Told another assistant.", to=factories.assistant())
-    assert list(facts_of(person, assistant)) == [second, first]
+    assert list(current_facts(person).filter(assistant=assistant)) == [second, first]

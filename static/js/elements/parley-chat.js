@@ -103,6 +103,11 @@ class ParleyChat extends HTMLElement {
     return find(this, "parley-thread");
   }
 
+  /** @returns {import("./parley-remembering.js").ParleyRemembering} in the bar above the conversation */
+  get #remembering() {
+    return find(document, "parley-remembering");
+  }
+
   /** @returns {any} where the conversation has not begun */
   get #welcome() {
     return this.querySelector("parley-welcome");
@@ -148,6 +153,7 @@ class ParleyChat extends HTMLElement {
       assistant: this.dataset.assistant ?? null,
       text,
       files,
+      uses_memory: this.#remembering.usesMemory,
       parent: last?.dataset.turn ?? null,
       after: last?.dataset.client ?? null,
     };
@@ -192,6 +198,7 @@ class ParleyChat extends HTMLElement {
     this.removeAttribute("data-new");
     if (this.dataset.url) history.replaceState(null, "", this.dataset.url);
     this.#composer.arrived();
+    this.#remembering.arrived();
     const shown = find(document, "[data-assistant-name]");
     shown.textContent = shown.dataset.assistantName;
   }

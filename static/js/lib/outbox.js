@@ -15,6 +15,7 @@
  * @property {string} text
  * @property {string[]} files
  * @property {string | null} parent
+ * @property {boolean} [uses_memory] what a conversation that the message begins does; left out it does
  * @property {{message: string, retryable: boolean} | null} [refused] why the server did not take it
  * @property {string | null} [after] the client_id of a message that must be stored first: its turn is the parent
  */
