@@ -277,6 +277,11 @@ async def test_try_again_asks_for_a_sibling_that_takes_the_place(stage: Stage) -
     await expect(page.locator("parley-turn")).to_have_count(2)
 
 
+async def test_without_files_the_composer_leaves_no_room_for_them(stage: Stage) -> None:
+    page = await stage.open(is_new=True)
+    await expect(page.locator(".composer__files")).to_be_hidden()
+
+
 async def test_files_show_their_progress_and_their_failures(stage: Stage) -> None:
     ident = uuid.uuid4()
     view = DocumentView(ident, "a.txt", "queued", "Waiting", "", None, False, f"/documents/{ident}/", 3)
