@@ -17,6 +17,7 @@ from chat.rendering.shapes import CitationView
 from chat.rendering.source import OPTIONS, clean, prepare
 from chat.rendering.splitting import Splitter
 from chat.rendering.unfinished import settle
+from chat.rendering.words import OpenWords, open_words
 
 # Some twenty times a second while the open block is small: a frame costs more than the words in it, and nobody sees a
 # difference to thirty. A long block changes less visibly and costs more.
@@ -81,6 +82,7 @@ class BlockRenderer:
         self._definitions: dict[str, str] = {}
         # blocks before this one are with the reader in their present form
         self._settled = 0
+        self._words: OpenWords | None = None
 
     @property
     def open_length(self) -> int:
@@ -114,6 +116,10 @@ class BlockRenderer:
             self._carry = ""
         for piece in self._splitter.cut():
             self._finish(piece)
+            self._words = None
+        if not complete and (update := self._more_words()) is not None:
+            return update
+        self._words = None
         if complete and self._splitter.rest:
             self._finish(self._splitter.rest)
             self._splitter = Splitter()
@@ -123,7 +129,24 @@ class BlockRenderer:
             html = self._render(shown.text, open_code=shown.open_code)
             if html:
                 blocks.append(html)
+                if not shown.open_code:
+                    self._words = open_words(self._splitter.rest, shown.text, html)
         return self._update(blocks)
+
+    def _more_words(self) -> BlockUpdate | None:
+        """The update where the open block got nothing but more words, else None."""
+        grown = self._words.grown(self._splitter.rest) if self._words is not None else None
+        if grown is None:
+            return None
+        self._words, more = grown
+        if not more:
+            return BlockUpdate(first=len(self._sent), blocks=())
+        new, end = self._words.html, self._words.end
+        self._sent = [*self._sent[:-1], new]
+        patch = BlockPatch(
+            keep=_utf16_length(new[: len(new) - end - len(more)]), html=new[len(new) - end - len(more) :]
+        )
+        return BlockUpdate(first=len(self._sent) - 1, blocks=(patch,), growth=Growth(end=end, html=more))
 
     def snapshot(self) -> list[str]:
         """The HTML of every block as the last update left it."""
