@@ -1,4 +1,4 @@
-"""What models were asked outside of every turn, for what it cost: figures, and no word of what was said."""
+"""What models were asked beside answering, for what it cost: figures, and no word of what was said."""
 
 import uuid
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from core.models import EndpointModel
 
 
 class BackgroundCall(models.Model):
-    """One question to a utility model: for a summary, a title or facts. Every one is kept, also one that failed.
+    """One question to a utility model: for a summary, a title, facts or a search. Each is kept, also one that failed.
 
     Deleting what it was asked for leaves it without a name: what was spent stays spent. `status` is the response's;
     `error_code` says why nothing came of it, which may be so of a completed one too (it refused).
@@ -23,6 +23,7 @@ class BackgroundCall(models.Model):
         SUMMARY = "summary", "Summary"
         TITLE = "title", "Title"
         FACTS = "facts", "Facts"
+        QUESTION = "question", "Search question"
 
     class Status(models.TextChoices):
         IN_PROGRESS = "in_progress", "In progress"
@@ -60,7 +61,7 @@ class BackgroundCall(models.Model):
         ordering = ["-created_at"]
         constraints = [
             models.CheckConstraint(
-                name="background_call_purpose_known", condition=Q(purpose__in=["summary", "title", "facts"])
+                name="background_call_purpose_known", condition=Q(purpose__in=["summary", "title", "facts", "question"])
             ),
             models.CheckConstraint(
                 name="background_call_status_known",

@@ -252,7 +252,12 @@ _SEARCHED: Mapping[str, str | Promise] = {
 def _retrieval(note: Mapping[str, Any]) -> str:
     if note.get("how") == "whole":
         return gettext("All documents went in whole; none was searched.")
-    return str(_SEARCHED.get(note.get("why", ""), ""))
+    said = [str(_SEARCHED[note["why"]])] if note.get("why") in _SEARCHED else []
+    if query := note.get("query"):
+        said.append(gettext("What was searched for, as a model put it: “%(query)s”") % {"query": query})
+    if code := note.get("rewrite_failed"):
+        said.append(gettext("No model put the question into words of its own (%(code)s).") % {"code": code})
+    return " ".join(said)
 
 
 def _notes(given: Mapping[str, Mapping[str, Any]] | Sequence[Mapping[str, Any]]) -> Iterable[NoteView]:

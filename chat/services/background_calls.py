@@ -9,9 +9,9 @@ from datetime import timedelta
 from django.db.models.functions import Now
 
 from chat.models import BackgroundCall, Conversation
-from chat.providers.base import Finished, Usage
+from chat.providers.base import Finished
 from chat.selectors.targets import ModelChoice
-from chat.turns.costs import cost_of
+from chat.turns.costs import used
 from core.errors import ParleyError
 
 # A call that runs for that long has no worker any more: many times what `asking.DEADLINE` leaves it.
@@ -65,19 +65,9 @@ def background_call(occasion: Occasion, choice: ModelChoice) -> Iterator[Call]:
 
 
 def _close(row: BackgroundCall, choice: ModelChoice, finished: Finished, error_code: str) -> None:
-    usage = finished.usage or Usage()
     # only these columns: what it was asked for may have been deleted meanwhile
-    BackgroundCall.objects.filter(pk=row.pk).update(
-        status=finished.status,
-        error_code=error_code[:50],
-        model_name=(finished.model or row.model_name)[:200],
-        input_tokens=usage.input_tokens,
-        cached_tokens=usage.cached_tokens,
-        output_tokens=usage.output_tokens,
-        reasoning_tokens=usage.reasoning_tokens,
-        cost=cost_of(usage, choice.row),
-        finished_at=Now(),
-    )
+    rows = BackgroundCall.objects.filter(pk=row.pk)
+    rows.update(**used(finished, choice.row), error_code=error_code[:50], finished_at=Now())
 
 
 def _close_lost() -> None:

@@ -101,9 +101,13 @@ class StrategyParameters(_Shape):
 
 
 class RetrievalParameters(_Shape):
-    """`whole_tokens`: documents that have no more together go in whole. 0, or absent: they are searched."""
+    """How documents are searched.
+
+    `whole_tokens`: those that have no more together go in whole. `rewrite`: a model makes the question stand alone.
+    """
 
     whole_tokens: Annotated[int, Field(ge=0, le=MAX_WHOLE_TOKENS)] | None = None
+    rewrite: bool | None = None
 
 
 class TextPart(_Shape):

@@ -1,9 +1,24 @@
 """What a response cost."""
 
 from decimal import Decimal
+from typing import Any
 
-from chat.providers.base import Usage
+from chat.providers.base import Finished, Usage
 from core.models import EndpointModel
+
+
+def used(finished: Finished, model: EndpointModel) -> dict[str, Any]:
+    """The columns of a `BackgroundCall` that say how the server's answer ended and what it used."""
+    usage = finished.usage or Usage()
+    return {
+        "status": finished.status,
+        "model_name": (finished.model or model.name)[:200],
+        "input_tokens": usage.input_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "output_tokens": usage.output_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+        "cost": cost_of(usage, model),
+    }
 
 
 def cost_of(usage: Usage, model: EndpointModel) -> Decimal | None:

@@ -121,7 +121,7 @@ class Engine:
         self._show(events.StateChanged(Turn.Status.IN_PROGRESS, "Searching the documents…"))
         found = await all_there_is(job, partial(_first_step, job, toolbox, known)) if may_go_whole(job) else NOT_TRIED
         if not found.passages:
-            found = await searched(job, vectors, found.note)
+            found = await searched(job, vectors, self._providers, found.note)
         if found.passages or found.note:
             await in_database(recorder.save_passages, job.claimed, found)
         return found

@@ -8,8 +8,10 @@ from chat.context.assembly import assemble
 from chat.context.materials import Materials
 from chat.context.passages import NumberedPassage, number
 from chat.errors import InputTooLongError
+from chat.providers.registry import Providers
 from chat.selectors.targets import ModelChoice
 from chat.turns.job import Job
+from chat.turns.rewriting import standalone
 from core.bridge import in_database
 from core.models import Endpoint
 from retrieval.search import QueryVectors, Whole, in_reading_order, retrieve, whole
@@ -43,10 +45,13 @@ async def all_there_is(job: Job, first_step: Callable[[], Awaitable[Materials]])
     return Retrieved((), {"how": "search", "why": why})
 
 
-async def searched(job: Job, vectors: QueryVectors, note: Mapping[str, Any]) -> Retrieved:
+async def searched(job: Job, vectors: QueryVectors, providers: Providers, note: Mapping[str, Any]) -> Retrieved:
     """Return what search finds. Raises EmbeddingError where the question cannot be embedded."""
+    query, rewriting = await standalone(job, providers)
+    if query is not None:
+        vectors = QueryVectors(query)
     found = await retrieve(vectors.query, scope=job.scope, limit=job.version.passages, vectors=vectors)
-    return Retrieved(tuple(number(in_reading_order(found))), note)
+    return Retrieved(tuple(number(in_reading_order(found))), {**note, **rewriting})
 
 
 def _limit(job: Job) -> int:
