@@ -24,7 +24,7 @@ from chat.errors import InternalError
 from chat.models import Turn
 from chat.realtime import hints
 from chat.realtime.hub import LOST
-from chat.rendering.protocol import Limits, Unsubscribed
+from chat.rendering.protocol import Limits, TurnCreated, Unsubscribed
 from chat.services import conversations, messages, turns
 from chat.services.starting import Started
 from chat.turns import process
@@ -129,7 +129,7 @@ class ChatConsumer(Connection):
             case incoming.Unsubscribe():
                 await self._unsubscribe(frame.topic)
             case incoming.TurnCreate() | incoming.TurnRetry() | incoming.TurnContinue() | incoming.TurnEdit():
-                await self._started(await in_database(start, self.user, frame), frame.ref)
+                await self._started(*await in_database(_start, self.user, frame), frame.ref)
             case incoming.TurnWithdraw():
                 await self._withdraw(frame)
             case incoming.TurnStop():
@@ -141,11 +141,11 @@ class ChatConsumer(Connection):
 
     # People's doings ------------------------------------------------------------------------------------------
 
-    async def _started(self, started: Started, ref: str | None) -> None:
+    async def _started(self, started: Started, created: TurnCreated, ref: str | None) -> None:
         turn = started.turn
         if started.created and turn.status == Turn.Status.QUEUED:
             await process.turn_queued()
-        self._put_frame({**await in_database(created_frame, turn.id), "ref": ref})
+        self._put_frame({**created, "ref": ref})
         topic = topics.Topic("conversation", turn.conversation_id)
         new = turn.conversation_id not in self._watches
         if new:
@@ -292,6 +292,12 @@ class ChatConsumer(Connection):
 
 def _lost(topic: str) -> Unsubscribed:
     return {"type": "unsubscribed", "topic": topic, "code": "not_found"}
+
+
+def _start(user: User, frame: incoming.Starting) -> tuple[Started, TurnCreated]:
+    """Begin a turn, and return the frame that tells of it: one visit to the database for what goes out together."""
+    started = start(user, frame)
+    return started, created_frame(started.turn.id)
 
 
 def _refused(session_key: str, user: User, watched: list[topics.Topic]) -> list[str] | None:

@@ -1,5 +1,6 @@
 """Whose session a cookie is, asked anew each time: a socket outlives the request that opened it."""
 
+from functools import lru_cache
 from importlib import import_module
 
 from django.conf import settings
@@ -11,8 +12,10 @@ from core.models import User
 
 _store = import_module(settings.SESSION_ENGINE).SessionStore
 
-_SESSION = "SELECT session_data FROM django_session WHERE session_key = %(key)s AND expire_date > now()"
-_PASSWORD = "SELECT password FROM core_user WHERE id = %(user)s AND is_active"  # noqa: S105 - no secret
+_SESSION = """
+SELECT session_data, password FROM django_session, core_user
+WHERE session_key = %(key)s AND expire_date > now() AND id = %(user)s AND is_active
+"""
 
 
 def user_of_session(session_key: str) -> User | None:
@@ -29,11 +32,14 @@ def user_of_session(session_key: str) -> User | None:
 
 def is_signed_in(session_key: str, user: User) -> bool:
     """Whether `user_of_session` would still return this person; asked for every socket every few seconds."""
-    session = statements.row(_SESSION, {"key": session_key})
-    known = _store().decode(session[0]) if session else {}
-    if known.get(SESSION_KEY) != str(user.pk):
+    row = statements.row(_SESSION, {"key": session_key, "user": user.pk})
+    return row is not None and _belong(*row, str(user.pk))
+
+
+@lru_cache(maxsize=1000)
+def _belong(session_data: str, password: str, user_id: str) -> bool:
+    """Whether a session is one of this person, made with this password. What is asked time and again is the same."""
+    known = _store().decode(session_data)
+    if known.get(SESSION_KEY) != user_id:
         return False
-    row = statements.row(_PASSWORD, {"user": user.pk})
-    if row is None:
-        return False
-    return constant_time_compare(known.get(HASH_SESSION_KEY, ""), User(password=row[0]).get_session_auth_hash())
+    return constant_time_compare(known.get(HASH_SESSION_KEY, ""), User(password=password).get_session_auth_hash())
