@@ -1,7 +1,7 @@
 """The tools of one assistant version: those attached to it, with its configuration and its policy for each."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from tools.base import AnyTool, Policy
 from tools.errors import ToolDeniedError, UnknownToolError
-from tools.registry import Registry, installed
+from tools.registry import installed
 
 logger = logging.getLogger(__name__)
 
@@ -61,42 +61,38 @@ def open_toolbox(entries: Sequence[Entry]) -> Toolbox:
     What was published and cannot be used any more (a tool that was taken away, a configuration of another release) is
     left out with a warning in the log: a call of it is answered like one of an unknown tool.
     """
-    registry = installed()
     attached = []
-    for entry in entries:
-        if found := problems([entry]):
-            logger.warning("A tool is left out: %s", " ".join(found))
+    for one in _attach(entries):
+        if isinstance(one, Attached):
+            attached.append(one)
         else:
-            attached.append(_attach(entry, registry))
+            logger.warning("A tool is left out: %s", one)
     return Toolbox(attached)
 
 
 def problems(entries: Sequence[Entry]) -> list[str]:
-    """Return a sentence for each entry that cannot be attached; empty where all can."""
+    """Return sentences for the entries that cannot be attached; empty where all can."""
+    return [one for one in _attach(entries) if not isinstance(one, Attached)]
+
+
+def _attach(entries: Sequence[Entry]) -> Iterator[Attached | str]:
+    """What each entry attaches, or the sentences that say why it attaches nothing."""
     registry = installed()
-    found = []
     for entry in entries:
         name, policy = entry["name"], entry.get("policy", Policy.AUTO)
-        if name not in registry:
-            there = ", ".join(registry) or "none"
-            found.append(f"{name} is not installed. Installed are: {there}.")
+        tool = registry.get(name)
+        if tool is None:
+            yield f"{name} is not installed. Installed are: {', '.join(registry) or 'none'}."
         elif policy not in {Policy.AUTO, Policy.DENY}:
-            found.append(f"{name}: the policy has to be auto or deny. Approvals (ask) are not there yet.")
+            yield f"{name}: the policy has to be auto or deny. Approvals (ask) are not there yet."
         else:
-            found += [f"{name}: {sentence}" for sentence in _config_problems(entry, registry)]
-    return found
+            try:
+                config = tool.config.model_validate(entry.get("config", {}))
+            except ValidationError as error:
+                yield from (f"{name}: {_sentence(detail)}" for detail in error.errors(include_url=False))
+            else:
+                yield Attached(tool, config, Policy.DENY if tool.policy is Policy.DENY else Policy(policy))
 
 
-def _config_problems(entry: Entry, registry: Registry) -> list[str]:
-    try:
-        _attach(entry, registry)
-    except ValidationError as error:
-        details = error.errors(include_url=False, include_input=False)
-        return [".".join(map(str, ("config", *detail["loc"]))) + f": {detail['msg']}." for detail in details]
-    return []
-
-
-def _attach(entry: Entry, registry: Registry) -> Attached:
-    tool = registry[entry["name"]]
-    policy = Policy.DENY if tool.policy is Policy.DENY else Policy(entry.get("policy", Policy.AUTO))
-    return Attached(tool, tool.config.model_validate(entry.get("config", {})), policy)
+def _sentence(detail: Any) -> str:
+    return ".".join(map(str, ("config", *detail["loc"]))) + f": {detail['msg']}."
