@@ -62,7 +62,6 @@ class TurnView:
     documents: tuple[DocumentView, ...]
     answer_html: SafeString
     answer_text: str
-    reasoning_html: SafeString
     citations: tuple[CitationView, ...]
     failure_message: str
     """What the assistant says where no model answered, as it was written."""

@@ -7,7 +7,6 @@ from typing import TypeVar
 
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils.safestring import mark_safe
 
 from chat.models import Attachment, Citation
 from chat.rendering.calls import call_views
@@ -59,7 +58,6 @@ def _view(parts: Sequence[ShownTurn], messages: Switch, answers: Switch) -> Turn
         documents=_attached(turn),
         answer_html=render(text, citations),
         answer_text=text,
-        reasoning_html=mark_safe(""),
         citations=citations,
         failure_message=end.instead,
         error_message=end.reason,

@@ -19,7 +19,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.test import RequestFactory
-from django.utils.safestring import mark_safe
 from playwright.async_api import BrowserContext, Page, Route, WebSocketRoute, async_playwright
 
 from chat.rendering.blocks import BlockRenderer
@@ -40,7 +39,7 @@ ANSWER = "First paragraph with **bold** [1].\n\n- one\n- two\n\n```python\nif x:
 def turn_view(ident: uuid.UUID, question: str, answer: str = "", **changes: Any) -> TurnView:
     base: dict[str, Any] = {
         "id": ident, "status": "completed", "user_html": render_plain(question), "user_text": question, "documents": (),
-        "answer_html": render_markdown(answer, (CITATION,)), "answer_text": answer, "reasoning_html": mark_safe(""),
+        "answer_html": render_markdown(answer, (CITATION,)), "answer_text": answer,
         "citations": (CITATION,) if "[1]" in answer else (), "failure_message": "", "error_message": "",
         "can_continue": False, "can_retry": False, "model_label": "scripted", "is_live": False, "messages": Switch(),
         "answers": Switch(), "created_at": datetime(2026, 1, 1, tzinfo=UTC), "seconds": 1.0, "input_tokens": 1,

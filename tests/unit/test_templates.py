@@ -36,7 +36,6 @@ def turn_view(**changes: Any) -> TurnView:
         "documents": (),
         "answer_html": mark_safe("<p>Answer</p>"),
         "answer_text": "Answer",
-        "reasoning_html": mark_safe(""),
         "citations": (),
         "failure_message": "",
         "error_message": "",
