@@ -8,6 +8,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from core.bridge import in_database
+
 # Seconds.
 PATIENCE = 60.0
 
@@ -20,7 +22,14 @@ def wait_until(reached: Callable[[], object]) -> None:
 
 
 async def until(reached: Callable[[], object]) -> None:
-    """As `wait_until`, letting the event loop work. `reached` must not block: see `core.bridge` for the database."""
+    """As `wait_until`, letting the event loop work. `reached` must not block: see `until_stored`."""
     async with asyncio.timeout(PATIENCE):
         while not reached():
             await asyncio.sleep(0.01)
+
+
+async def until_stored(reached: Callable[[], object]) -> None:
+    """As `until`, of what the rows say."""
+    async with asyncio.timeout(PATIENCE):
+        while not await in_database(reached):
+            await asyncio.sleep(0.02)

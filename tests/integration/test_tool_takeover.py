@@ -3,7 +3,7 @@
 import asyncio
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from tests.chaos.evidence import turn_row
 from tests.chaos.holds import Holds
 from tests.chaos.webs import web_processes
 from tests.responses_server import ResponsesServer
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until_stored
 from tools.models import ToolCall
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -50,12 +50,6 @@ def answer(body: Mapping[str, Any]) -> dict[str, Any]:
     if told:
         return {"text": f"{len(told)} outputs."}
     return {"text": "Let me see.", "calls": calls_of(question)}
-
-
-async def until(reached: Callable[[], object]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not await in_database(reached):
-            await asyncio.sleep(0.02)
 
 
 def has_come_to(turn: str, wanted: dict[str, str]) -> bool:
@@ -89,9 +83,9 @@ async def test_killed_around_tools(transactional_db: None, tmp_path: Path, upstr
     async with web_processes(tmp_path, 1, **environment) as (web,), browser([web.port], session) as tab:
         middle = {tool: await ask(tab, assistant, f"{tool} {tool}") for tool in ("look", "act")}
         for turn in middle.values():
-            await until(partial(has_come_to, turn, {"slow": "running", "fast": "succeeded"}))
+            await until_stored(partial(has_come_to, turn, {"slow": "running", "fast": "succeeded"}))
         unsaved = await ask(tab, assistant, "act unsaved")
-        await until(partial(samples.effects, tmp_path, "unsaved"))
+        await until_stored(partial(samples.effects, tmp_path, "unsaved"))
         await holds.row("the end of the tool", table="chat_turn", row=unsaved)
         try:
             async with asyncio.timeout(PATIENCE):

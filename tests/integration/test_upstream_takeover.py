@@ -1,8 +1,6 @@
 """Answers that their server generates in its background: taken up after `kill -9`, and ended with a stop."""
 
-import asyncio
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +14,7 @@ from tests.chaos.browser import browser
 from tests.chaos.webs import web_processes
 from tests.chat_client import running_turns, tab_of
 from tests.responses_server import ResponsesServer
-from tests.waiting import PATIENCE
-from tests.waiting import until as come_about
+from tests.waiting import until, until_stored
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,12 +26,6 @@ def make_assistant(person: User, upstream: ResponsesServer, capabilities: dict[s
     endpoint = factories.responses_endpoint(upstream.base_url, capabilities=capabilities)
     model = factories.chat_model(endpoint=endpoint, name="scripted")
     return factories.assistant(owner=person, model=model, retrieval="off")
-
-
-async def until(reached: Callable[[], Any]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not await in_database(reached):
-            await asyncio.sleep(0.02)
 
 
 def sent(upstream: ResponsesServer, method: str, ending: str = "") -> int:
@@ -70,7 +61,7 @@ async def test_what_a_killed_process_asked_for_is_taken_up_and_not_asked_again(
     upstream.script({"text": ANSWER, "delay": 0.25})
     async with web_processes(tmp_path, 1) as (web,), browser([web.port], session) as tab:
         turn = await tab.stored(await tab.post("Count", uuid.uuid4(), assistant.id))
-        await until(lambda: any(upstream_ids(turn)))
+        await until_stored(lambda: any(upstream_ids(turn)))
         web.kill()
         assert await in_database(status, turn) == "in_progress"
         web.begin()
@@ -110,7 +101,7 @@ async def test_a_response_that_failed_or_was_forgotten_is_asked_for_anew(
     upstream.script({"endpoint": "retrieve", **kept}, {"text": ANSWER})
     turn = await in_database(left_behind, person, assistant)
     async with running_turns():
-        await until(lambda: ended(turn))
+        await until_stored(lambda: ended(turn))
     assert await in_database(status, turn) == "completed"
     assert await in_database(answers, turn) == [ANSWER]
     assert sent(upstream, "GET", "/resp_left") == follows
@@ -128,7 +119,5 @@ async def test_a_stop_ends_the_response_at_its_server(
         await tab.growing()
         await tab.send(type="turn.stop", turn=created["turn"])
         assert (await tab.until("turn.final"))["status"] == "cancelled"
-        await come_about(
-            lambda: sent(upstream, "POST", "/cancel") if capabilities else upstream.requests[0].disconnected
-        )
+        await until(lambda: sent(upstream, "POST", "/cancel") if capabilities else upstream.requests[0].disconnected)
     assert sent(upstream, "POST", "/cancel") == bool(capabilities)
