@@ -3,6 +3,7 @@
 from chat.admin.assistants import AssistantAdmin
 from chat.admin.background import BackgroundCallAdmin
 from chat.admin.conversations import ConversationAdmin, ItemAdmin, ResponseAdmin, TurnAdmin
+from chat.admin.memory import FactAdmin, MemoryOffAdmin
 from chat.admin.versions import AssistantVersionAdmin
 
 __all__ = [
@@ -10,7 +11,9 @@ __all__ = [
     "AssistantVersionAdmin",
     "BackgroundCallAdmin",
     "ConversationAdmin",
+    "FactAdmin",
     "ItemAdmin",
+    "MemoryOffAdmin",
     "ResponseAdmin",
     "TurnAdmin",
 ]

@@ -6,7 +6,7 @@ from django import forms
 
 from chat.admin.tools_field import ToolsField
 from chat.models import AssistantVersion
-from chat.services.version_rules import MAX_STARTER_CHARS, MAX_STARTERS, check_shapes, check_tools
+from chat.services.version_rules import MAX_STARTER_CHARS, MAX_STARTERS, check_memory, check_shapes, check_tools
 from core.forms import PrettyJSONField
 
 if TYPE_CHECKING:
@@ -64,7 +64,9 @@ class VersionForm(VersionFormBase):
             "parameters": 'Sent along with every request, such as {"temperature": 0.2}. What is absent is left to the '
             "server. Known: temperature, top_p, max_output_tokens, reasoning, text, tool_choice, "
             "parallel_tool_calls, service_tier.",
-            "strategy_parameters": 'At most how much of the conversation is sent: {"turns": 20, "tokens": 16000}.',
+            "strategy_parameters": 'At most how much of the conversation is sent: {"turns": 20, "tokens": 16000}. With '
+            'facts also how many at most, and how near to the question (0 to 1): {"facts": 8, "floor": 0.3}.',
+            "remembers": "Keeps facts about a person, who can see and delete them. Needs the strategy with facts.",
             "variables": 'Texts for the names in the input messages: {"company": "Example Ltd"}.',
             "input_messages": 'Messages before every conversation: [{"role": "user", "content": "Hello {{name}}"}].',
             "retrieval_parameters": "Documents that together have at most so many tokens go in whole, in every turn, "
@@ -87,6 +89,8 @@ class VersionForm(VersionFormBase):
         problems = check_shapes(named)
         if "retrieval" in values and {"tools", "parameters"} <= values.keys() - problems.keys():
             problems |= check_tools(values["tools"], retrieval=values["retrieval"], parameters=values["parameters"])
+        if {"strategy", "remembers"} <= values.keys():
+            problems |= check_memory(values["strategy"], remembers=values["remembers"])
         for name, sentences in problems.items():
             for sentence in sentences:
                 self.add_error(name, sentence)

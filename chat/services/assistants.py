@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from chat.models import Assistant, AssistantVersion, FallbackModel
 from chat.selectors.targets import chat_model
-from chat.services.version_rules import Problems, check_shapes, check_tools
+from chat.services.version_rules import Problems, check_memory, check_shapes, check_tools
 from core.endpoints import NoModelError
 from core.errors import ConflictError, InvalidInputError
 from core.models import EndpointModel, User
@@ -139,6 +139,7 @@ def problems_of(version: AssistantVersion) -> Problems:
             problems.setdefault(field, []).extend(sentences)
     if not problems.keys() & {"tools", "parameters"}:
         problems |= check_tools(version.tools, retrieval=version.retrieval, parameters=version.parameters)
+    problems |= check_memory(version.strategy, remembers=version.remembers)
     if "parameters" not in problems and (sentence := _output_problem(version)):
         problems["parameters"] = [sentence]
     return problems

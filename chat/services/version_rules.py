@@ -21,6 +21,8 @@ from pydantic import (
 
 from chat.models import AssistantVersion
 from chat.selectors.toolbox import FILE_SEARCH
+from core.endpoints import NoModelError, default_model
+from core.models import EndpointModel
 from tools.registry import installed
 from tools.toolbox import Entry
 from tools.toolbox import problems as tool_problems
@@ -179,6 +181,18 @@ def check_tools(tools: Sequence[Entry], *, retrieval: str, parameters: Mapping[s
     if isinstance(choice, Mapping) and choice["name"] not in names:
         problems["parameters"] = [f"tool_choice: {choice['name']} is not among the tools."]
     return problems
+
+
+def check_memory(strategy: str, *, remembers: bool) -> Problems:
+    """Return sentences per field where facts would be kept and never sent, or could not be found."""
+    if strategy != AssistantVersion.Strategy.HYBRID:
+        unread = f"Facts are sent only under the strategy “{AssistantVersion.Strategy.HYBRID.label}”."
+        return {"remembers": [unread]} if remembers else {}
+    try:
+        default_model(EndpointModel.Purpose.EMBEDDING)
+    except NoModelError as error:
+        return {"strategy": [f"Facts are found by their vectors. {error.message}"]}
+    return {}
 
 
 _SENTENCES = {

@@ -119,7 +119,10 @@ def test_an_assistant_with_conversations_is_not_deleted_and_one_without_is(clien
         ("input_messages", '[{"role": "user", "content": "{{who}}"}]', "{{who}} is not among the variables."),
         ("passages", "51", "less than or equal to 50"),
         ("strategy_parameters", '{"turns": 0}', "turns: This has to be greater than or equal to 1."),
+        ("strategy_parameters", '{"facts": 0}', "facts: This has to be greater than or equal to 1."),
+        ("strategy_parameters", '{"floor": 1.5}', "floor: This has to be less than or equal to 1."),
         ("strategy", "luck", "Select a valid choice."),
+        ("remembers", "on", "Facts are sent only under the strategy"),
     ],
 )
 def test_a_mistake_is_said_at_its_field_and_nothing_is_saved(

@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from chat.models import BackgroundCall, Citation, Item, Response, SentRequest, Summary, SummaryFailure
+from chat.models import BackgroundCall, Citation, Fact, Item, MemoryOff, Response, SentRequest, Summary, SummaryFailure
 from chat.services import assistants
 from core.models import User
 from tests import factories
@@ -42,7 +42,11 @@ def talk(person: User | None = None) -> Any:
         purpose="summary", user=conversation.user, assistant=conversation.assistant, conversation=conversation,
         model=model, model_name="cheap", status="failed", error_code="key_refused", finished_at=timezone.now(),
     )  # fmt: skip
+    person, assistant = conversation.user, conversation.assistant
+    fact = Fact.objects.create(user=person, assistant=assistant, item=turn.input_item, text="Likes the sky.")
+    off = MemoryOff.objects.create(user=person, assistant=assistant)
     return {
+        "chat_fact": fact, "chat_memoryoff": off,
         "chat_backgroundcall": background, "chat_conversation": conversation, "chat_turn": turn,
         "chat_response": response, "chat_item": item, "tools_toolcall": call,
     }  # fmt: skip
@@ -50,6 +54,7 @@ def talk(person: User | None = None) -> Any:
 
 READ_ONLY = [
     "chat_backgroundcall", "chat_conversation", "chat_turn", "chat_response", "chat_item", "tools_toolcall",
+    "chat_fact", "chat_memoryoff",
 ]  # fmt: skip
 
 
@@ -96,8 +101,9 @@ def test_a_conversation_shows_its_summaries_and_why_others_were_not_made(client:
 @pytest.mark.parametrize("name", READ_ONLY)
 def test_staff_read_only_their_own(client: Client, name: str) -> None:
     clerk = staff(
-        "view_backgroundcall", "view_conversation", "view_turn", "view_response", "view_item", "view_toolcall"
-    )
+        "view_backgroundcall", "view_conversation", "view_turn", "view_response", "view_item", "view_toolcall",
+        "view_fact", "view_memoryoff",
+    )  # fmt: skip
     client.force_login(clerk)
     foreign, own = talk()[name], talk(clerk)[name]
     listed = client.get(page(f"{name}_changelist")).context["cl"].queryset
@@ -186,6 +192,21 @@ def test_tool_calls_are_found_by_name_address_and_id(client: Client, boss: User)
     User.objects.filter(pk=other["tools_toolcall"].user.pk).delete()
     assert client.get(address).status_code == 200, "the person is gone, the audit is not"
     assert client.get(page("tools_toolcall_change", other["tools_toolcall"].pk)).status_code == 200
+
+
+def test_a_fact_leads_to_its_message_and_is_found_by_whose_it_is(client: Client, boss: User) -> None:
+    fact, _ = talk()["chat_fact"], talk()
+    other = Fact.objects.create(user=fact.user, assistant=fact.assistant, text="Likes the sea.", superseded_by=fact)
+    shown = client.get(page("chat_fact_change", fact.pk)).text
+    assert page("chat_item_change", fact.item.pk) in shown
+    assert "Why is the sky blue?" in shown
+    listed = page("chat_fact_changelist")
+    for query, found in [
+        ({}, 3), ({"q": fact.user.email}, 2), ({"superseded_by__isempty": 1}, 2), ({"superseded_by__isempty": 0}, 1),
+        ({"assistant__id__exact": fact.assistant_id}, 2), ({"edited_at__isempty": 0}, 0),
+    ]:  # fmt: skip
+        assert client.get(listed, query).context["cl"].result_count == found, query
+    assert "Likes the sky." in client.get(page("chat_fact_change", other.pk)).text
 
 
 def test_a_turn_that_goes_on_leads_to_the_one_that_it_goes_on_with(client: Client, boss: User) -> None:

@@ -309,6 +309,17 @@ def test_fallbacks_have_to_be_others_and_switched_on() -> None:
     }
 
 
+def test_facts_that_nobody_would_read_or_find_are_not_kept() -> None:
+    for strategy in ("full", "window", "summary"):
+        problems = assistants.problems_of(draft(strategy=strategy, remembers=True))
+        assert list(problems) == ["remembers"]
+        assert "Facts are sent only under" in problems["remembers"][0]
+    hybrid = draft(strategy="hybrid", remembers=True)
+    assert assistants.problems_of(hybrid) == {}
+    EndpointModel.objects.filter(purpose="embedding").update(is_default=False)
+    assert "Facts are found by their vectors" in assistants.problems_of(hybrid)["strategy"][0]
+
+
 def test_stores_need_an_embedding_model_that_is_switched_on() -> None:
     model = switched_off(factories.embedding_model(endpoint=factories.responses_endpoint("http://127.0.0.1:9/v1")))
     version = draft()
