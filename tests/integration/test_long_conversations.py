@@ -3,6 +3,7 @@
 The whole path, turn by turn, with a small window in place of many turns: `benchmarks.context` holds 200.
 """
 
+import re
 import uuid
 from dataclasses import dataclass
 from typing import Any
@@ -22,8 +23,8 @@ from tests.upstream.prose import prose, question
 pytestmark = pytest.mark.django_db(transaction=True)
 
 TURNS, WINDOW, PLANTED_TURN = 24, 6, 3
-PLANTED = "the locker at the north pier opens with the code 4711"
-PROBE = "Which code opens the locker at the north pier?"
+PLANTED = "boat Halcyon lies at berth 47 of the north pier"
+PROBE = "At which berth of the north pier does my boat Halcyon lie?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,9 @@ class Sent:
     answer: str
 
 
-@pytest.mark.parametrize(("strategy", "knows"), [("full", True), ("window", False), ("summary", True)])
+@pytest.mark.parametrize(
+    ("strategy", "knows"), [("full", True), ("window", False), ("summary", True), ("hybrid", True)]
+)
 async def test_what_was_said_long_ago(
     transactional_db: None, upstream: ResponsesServer, strategy: str, knows: bool
 ) -> None:
@@ -48,6 +51,9 @@ async def test_what_was_said_long_ago(
     assert PROBE.encode() in asked.body
     assert (PLANTED.encode() in asked.body) == knows
     assert (PLANTED in asked.answer, UNKNOWN in asked.answer) == (knows, not knows)
+
+    as_fact = f"<fact date=[^>]*>Their {PLANTED}.</fact>".encode()
+    assert bool(re.search(as_fact, asked.body.replace(b'\\"', b'"'))) == (strategy == "hybrid")
 
     # by then a window is full and summaries are made; a third later
     middle, late = (max(turn.tokens for turn in part) for part in (sent[8:16], sent[16:]))
@@ -70,13 +76,15 @@ async def held(upstream: ResponsesServer, strategy: str) -> list[Sent]:
 def begun(upstream: ResponsesServer, strategy: str) -> Conversation:
     person = factories.user()
     model = factories.chat_model(endpoint=factories.responses_endpoint(upstream.base_url), name="scripted")
+    factories.embedding_model(is_default=True)
     version: dict[str, Any] = {"strategy": strategy, "strategy_parameters": {"turns": WINDOW}, "retrieval": "off"}
+    version["remembers"] = strategy == "hybrid"
     return factories.conversation(person, factories.assistant(owner=person, model=model, **version))
 
 
 def message(number: int) -> str:
     if number == PLANTED_TURN:
-        return f"Please remember that {PLANTED}. {question('planted')}"
+        return f"Please remember that my {PLANTED}. {question('planted')}"
     return PROBE if number == TURNS else f"{prose(f'person {number}', 2)} {question(f'person {number}')}"
 
 

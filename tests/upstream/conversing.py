@@ -1,14 +1,15 @@
 """A model for long conversations: it knows what stands in the request, and nothing else.
 
 Asked for a record it keeps one, within the words that it may have: first what somebody asked to remember, then the
-newest of what was stated. Asked anything else it answers with the sentence of the request that is nearest to the
-question, and goes on for as long as models do. So what was said long ago is in an answer only if the request carried
-it.
+newest of what was stated. Asked for facts it notes what is to be remembered. Asked anything else it answers with the
+sentence of the request that is nearest to the question, and goes on for as long as models do. So what was said long ago
+is in an answer only if the request carried it.
 """
 
 import re
 
 from tests.upstream.answers import input_items, message_text, newest_question, shared_words
+from tests.upstream.facts import is_about_facts, message_to_read, noted
 from tests.upstream.prose import prose
 from tests.upstream.script import Body, Script
 from tests.upstream.summaries import is_about_summary, is_about_title, told_record, told_turns
@@ -19,6 +20,7 @@ NEAR = 3
 SENTENCES = 9
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+_WANTED = re.compile(r"remember that my ([^.!?\n]+)")
 _WORDS_ALLOWED = re.compile(r"at most (\d+) words")
 # Nothing that a person or a model said: how the request holds it.
 _TAGS = re.compile(r"</?(?:summary|facts|fact|passages|passage)\b[^>]*>")
@@ -29,6 +31,9 @@ def conversing(body: Body) -> Script:
         return Script(text="Work on the allotment")
     if is_about_summary(body):
         return Script(text=rolling_record(body))
+    if is_about_facts(body):
+        facts = _WANTED.findall(message_to_read(body))
+        return noted(*({"text": f"Their {fact}.", "quote": f"my {fact}"} for fact in facts))
     return Script(text=recalled(body), words=25)
 
 

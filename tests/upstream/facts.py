@@ -17,6 +17,12 @@ def is_about_facts(body: Body) -> bool:
     return "You note facts" in str(body.get("instructions"))
 
 
+def message_to_read(body: Body) -> str:
+    """The message that facts are asked of."""
+    (message,) = _MESSAGE.findall(message_text(input_items(body)[-1]))
+    return str(message)
+
+
 def noted(*facts: dict[str, Any]) -> Script:
     """An answer with these facts; what they leave out is always true of the person and replaces nothing."""
     return Script(text=json.dumps({"facts": [{"scope": "always", "replaces": 0, **fact} for fact in facts]}))
@@ -26,8 +32,7 @@ def careful_notes(body: Body) -> Script | None:
     """What the message states with a few verbs. Home and work are one each, so a new one replaces the known one."""
     if not is_about_facts(body):
         return None
-    given = message_text(input_items(body)[-1])
-    (message,) = _MESSAGE.findall(given)
+    given, message = message_text(input_items(body)[-1]), message_to_read(body)
     known = {text: int(number) for number, text in _KNOWN.findall(given)}
     facts = []
     for verb, rest in _STATED.findall(message):
