@@ -18,14 +18,15 @@ from core.http import signed_in
 class BackgroundCallAdmin(ReadOnlyAdmin):
     change_list_template = "admin/chat/backgroundcall/change_list.html"
     list_display = [
-        "created_at", "purpose", "user", "assistant", "conversation", "model_name", "input_tokens", "cached_tokens",
-        "output_tokens", "cost", "took", "status", "error_code",
+        "created_at", "purpose", "input_tokens", "cached_tokens", "output_tokens", "cost", "took", "ended", "user",
+        "assistant", "conversation", "model_name",
     ]  # fmt: skip
     list_filter = ["purpose", "status", "error_code", "assistant", "model_name"]
     search_fields = ["user__email", "conversation__title"]
     date_hierarchy = "created_at"
     ordering = ["-created_at"]
-    readonly_fields = ["took"]
+    exclude = ["status", "error_code"]
+    readonly_fields = ["took", "ended"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[BackgroundCall]:
         """Those of deleted conversations are nobody's any more: superusers see them."""
@@ -38,6 +39,11 @@ class BackgroundCallAdmin(ReadOnlyAdmin):
         if isinstance(answer, TemplateResponse) and answer.context_data and "cl" in answer.context_data:
             answer.context_data["spent"] = spent_in_background(answer.context_data["cl"].queryset)
         return answer
+
+    @admin.display(description="Ended", ordering="status")
+    def ended(self, call: BackgroundCall) -> str:
+        """How, and the reason where nothing came of it."""
+        return f"{call.get_status_display()}: {call.error_code}" if call.error_code else call.get_status_display()
 
     @admin.display(description="Seconds", empty_value="–")
     def took(self, call: BackgroundCall) -> str | None:

@@ -57,11 +57,11 @@ class AssistantVersionAdmin(VersionAdminBase):
         ("Model", {"fields": ["model", "utility_model", "parameters"]}),
         ("Documents", {"fields": ["stores", "retrieval", "passages", "retrieval_parameters"]}),
         ("Tools", {"fields": ["tools"]}),
-        ("Long conversations", {"fields": ["strategy", "strategy_parameters"]}),
+        ("Long conversations", {"fields": ["strategy", "strategy_parameters", "remembers"]}),
         (
             "More",
             {
-                "fields": ["input_messages", "variables", "remembers"],
+                "fields": ["input_messages", "variables"],
                 "classes": ["collapse"],
             },
         ),
