@@ -7,7 +7,7 @@ run to the next (how long an answer took) is set to one value, so that the pictu
 import io
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from django.conf import settings
 from PIL import Image
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-from chat.models import Assistant, AssistantVersion, Item, Turn
+from chat.models import Assistant, AssistantVersion, Fact, Item, Turn
 from core.bridge import in_database
 from core.models import User
 from retrieval.models import VectorStore
@@ -32,6 +32,7 @@ FOLDER = Path(__file__).parent.parent / "docs" / "screenshots"
 MAX_BYTES = 200_000
 COLOURS = 256
 DESKTOP = {"width": 1440, "height": 900}
+WIDE = {"width": 1440, "height": 640}
 PHONE = {"width": 390, "height": 844}
 EARLIER = ("When do spring tides come?", "Berths at the north pier", "Spare wicks", "Who keeps the horn?")
 QUESTION = (
@@ -70,6 +71,14 @@ def _answer(body: Body) -> Script:
     return Script(text=ANSWER.format(**{name: found[0] for name, found in numbers.items()}))
 
 
+REMEMBERED = (
+    ("Has a boat of 16 metres.", False),
+    ("Wants distances in nautical miles, heights in metres.", False),
+    ("Arrives at night.", True),
+)
+MOORED = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
     """Who is signed in, and what there is to see."""
@@ -77,6 +86,7 @@ class Scene:
     person: User
     store: VectorStore
     draft: AssistantVersion
+    assistant: Assistant
 
 
 def _scene(upstream: ResponsesServer) -> Scene:
@@ -89,10 +99,12 @@ def _scene(upstream: ResponsesServer) -> Scene:
     )
     for name in ("harbour.docx", "lighthouse.pdf", "pilots.html", "tides.md"):
         put_file(store, name)
-    assistant = factories.assistant(owner=person, stores=[store], name="Harbour master")
+    assistant = factories.assistant(
+        owner=person, stores=[store], name="Harbour master", remembers=True, strategy=AssistantVersion.Strategy.HYBRID
+    )
     for title in EARLIER:
         factories.turn(factories.conversation(person, assistant, title=title), answer="It is in the handbook.")
-    return Scene(person, store, _draft(assistant, store))
+    return Scene(person, store, _draft(assistant, store), assistant)
 
 
 def _draft(assistant: Assistant, store: VectorStore) -> AssistantVersion:
@@ -105,6 +117,19 @@ def _draft(assistant: Assistant, store: VectorStore) -> AssistantVersion:
     )
     draft.stores.set([store])
     return draft
+
+
+def _remember(scene: Scene) -> None:
+    """What the assistant would have learnt, some of it on another day."""
+    Fact.objects.all().delete()
+    said = Turn.objects.select_related("input_item", "conversation").order_by("created_at")
+    asked = next(turn for turn in said if turn.input_item and turn.input_item.text == QUESTION)
+    for days, (text, here) in enumerate(REMEMBERED):
+        fact = factories.fact(scene.person, scene.assistant, text, item=asked.input_item)
+        fact.conversation = asked.conversation if here else None
+        fact.edited_at = fact.created_at if days == 1 else None
+        fact.save()
+        Fact.objects.filter(pk=fact.pk).update(created_at=MOORED - timedelta(days=days))
 
 
 def _settle() -> None:
@@ -176,6 +201,8 @@ async def test_take_the_pictures(site: Site, browser: Browser, upstream: Respons
     await studio.keep(await studio.open(conversation, color_scheme="dark"), "dark")
     phone = await studio.open(conversation, size=PHONE, device_scale_factor=2, has_touch=True, is_mobile=True)
     await studio.keep(phone, "phone")
+    await in_database(_remember, scene)
+    await studio.keep(await studio.open("/memory/", size=WIDE), "memory")
     await studio.keep(await studio.open(f"/admin/chat/assistantversion/{scene.draft.pk}/change/"), "admin")
 
 
