@@ -11,14 +11,14 @@ import pytest
 from channels.sessions import CookieMiddleware
 from django.conf import settings
 from django.contrib.sessions.models import Session
-from django.db import models
+from django.db import models, transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from chat.consumers import ChatConsumer
 from chat.consumers.connection import Timing
-from chat.models import Attachment, Conversation, Item, Turn
+from chat.models import Assistant, Attachment, Conversation, Item, Turn
 from config.asgi import application
 from core.bridge import in_database
 from core.models import Grant, User
@@ -26,6 +26,7 @@ from retrieval.models import Document, VectorStore
 from retrieval.realtime import send_hint
 from tests import factories
 from tests.chat_client import Tab, tab_of
+from tests.responses_server import ResponsesServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -116,6 +117,12 @@ async def test_a_withdrawn_right_ends_what_was_watched_within_five_seconds(turns
         document = factories.document(store)
         return cast, document, factories.grant(store, cast.teammate), factories.conversation(cast.teammate)
 
+    def withdraw() -> None:
+        """Rows that are changed in bulk tell nobody."""
+        with transaction.atomic():
+            Grant.objects.filter(pk=grant.pk).update(user=cast.owner)
+            Conversation.objects.filter(pk=conversation.pk).update(deleted_at=timezone.now())
+
     cast, document, grant, conversation = await in_database(prepare)
     library, talk = f"library:{document.store_id}", f"conversation:{conversation.pk}"
     async with tab_of(cast.owner) as owner, tab_of(cast.teammate) as teammate, tab_of(cast.outsider) as outsider:
@@ -128,11 +135,7 @@ async def test_a_withdrawn_right_ends_what_was_watched_within_five_seconds(turns
         await send_hint(document.pk, document.store_id)
         assert (await teammate.until("document.changed"))["document"] == str(document.pk)
 
-        # rows that are changed in bulk tell nobody
-        await in_database(Grant.objects.filter(pk=grant.pk).update, user=cast.owner)
-        await in_database(Conversation.objects.filter(pk=conversation.pk).update, deleted_at=timezone.now())
-        await send_hint(document.pk, document.store_id)
-        assert (await teammate.until("document.removed"))["document"] == str(document.pk), "at once, for what changes"
+        await in_database(withdraw)
         ended = [await teammate.until("unsubscribed") for _ in range(2)]
         assert Timing().recheck < WITHIN
         assert {(frame["topic"], frame["code"]) for frame in ended} == {(library, "not_found"), (talk, "not_found")}
@@ -146,6 +149,45 @@ async def test_a_withdrawn_right_ends_what_was_watched_within_five_seconds(turns
         for topic in (library, talk, "feed"):
             await again.send(type="subscribe", topic=topic)
         assert [frame.get("code") for frame in await again.answers()] == ["not_found", "not_found", None]
+
+
+async def test_a_document_that_changes_after_the_right_is_gone_is_not_shown(turns: None) -> None:
+    def prepare() -> tuple[factories.Cast, Document, Grant]:
+        cast = factories.cast()
+        document = factories.document(factories.store(owner=cast.owner))
+        return cast, document, factories.grant(document.store, cast.teammate)
+
+    cast, document, grant = await in_database(prepare)
+    async with tab_of(cast.teammate, application=INATTENTIVE) as tab:
+        await tab.send(type="subscribe", topic=f"library:{document.store_id}")
+        await tab.until("subscribed")
+        await in_database(Grant.objects.filter(pk=grant.pk).update, user=cast.owner)
+        await tab.answers()
+        await send_hint(document.pk, document.store_id)
+        removed = await tab.receive()
+        assert (removed["type"], removed["document"]) == ("document.removed", str(document.pk))
+
+
+async def test_what_is_being_written_stops_with_the_right_to_it(turns: None, upstream: ResponsesServer) -> None:
+    def prepare() -> tuple[User, Assistant]:
+        person = factories.user()
+        model = factories.chat_model(endpoint=factories.responses_endpoint(upstream.base_url))
+        return person, factories.assistant(owner=person, model=model, retrieval="off")
+
+    upstream.script({"text": "word " * 2000, "delay": 0.02})
+    person, assistant = await in_database(prepare)
+    async with tab_of(person) as tab, tab_of(person) as other:
+        asked = await tab.ask("Talk.", uuid.uuid4(), assistant=assistant.pk)
+        await tab.growing()
+        await in_database(Conversation.objects.filter(pk=asked["conversation"]).update, deleted_at=timezone.now())
+        lost = await tab.until("unsubscribed")
+        assert (lost["topic"], lost["code"]) == (f"conversation:{asked['conversation']}", "not_found")
+        assert await tab.closes() == 4403, "no further word of it"
+        assert len(tab.page.blocks[asked["turn"]]) == 1
+        assert asked["turn"] not in tab.page.final
+        assert await other.answers() == [], "who does not watch it stays"
+    assert (await in_database(Turn.objects.get, pk=asked["turn"])).status == "in_progress", "the turn is the server's"
+    await in_database(Turn.objects.filter(pk=asked["turn"]).update, stop_requested_at=timezone.now())
 
 
 def _drop_grant(cast: factories.Cast, store: VectorStore) -> None:
