@@ -41,7 +41,6 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 print("ERROR deaf from now on", flush=True)
 time.sleep(600)
 """
-SLEEPER = "import time; time.sleep(600)"
 PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"
 
 
