@@ -15,7 +15,6 @@ from chat.turns.job import Claimed, Job
 from core import outbox, statements
 from core.bridge import in_database
 from core.endpoints import NoModelError, default_model
-from core.errors import ParleyError
 from core.models import EndpointModel
 from retrieval.embeddings import Vectors
 from retrieval.errors import EmbeddingError
@@ -30,6 +29,7 @@ NOT_EMBEDDED = "not embedded with the present model yet"
 BELOW_FLOOR = "too far from the question"
 BEYOND_COUNT = "more than the version asks for"
 NO_VECTOR = "the question has no vector"
+FAILED = "the embeddings server failed"
 NO_ANSWER = "the embeddings server gave no answer in time"
 
 _SAVE = """
@@ -71,11 +71,13 @@ async def _look_up(job: Job, vectors: QueryVectors, known: dict[uuid.UUID | None
         model = await in_database(_present_model)
         async with asyncio.timeout(PATIENCE):
             vector = await vectors.under(model)
-    except (NoModelError, EmbeddingError) as error:
-        return _without(total, error)
+    except NoModelError as error:
+        return _without(total, error.message, error.code)
+    except EmbeddingError as error:
+        # its sentence may hold the server's, which is for administrators
+        return _without(total, FAILED, error.code)
     except TimeoutError:
-        logger.warning("A turn goes on without facts: %s", NO_ANSWER)
-        return Recall(left_out=(LeftOut(total, NO_ANSWER),))
+        return _without(total, NO_ANSWER, "timeout")
     if vector is None:
         return Recall(left_out=(LeftOut(total, NO_VECTOR),))
     comparable = known.get(model.pk, 0)
@@ -86,9 +88,9 @@ async def _look_up(job: Job, vectors: QueryVectors, known: dict[uuid.UUID | None
     return Recall(found.facts, tuple(one for one in (behind, *found.left_out) if one.count))
 
 
-def _without(total: int, error: ParleyError) -> Recall:
-    logger.warning("A turn goes on without facts (%s)", error.code)
-    return Recall(left_out=(LeftOut(total, error.message),))
+def _without(total: int, why: str, code: str) -> Recall:
+    logger.warning("A turn goes on without facts (%s)", code)
+    return Recall(left_out=(LeftOut(total, why),))
 
 
 def _present_model() -> EndpointModel:

@@ -7,13 +7,13 @@ import uuid
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models.functions import Now
 
 import chat.tasks  # noqa: F401 - says who does the work, as in a worker
 from chat.models import Assistant, BackgroundCall, Conversation, Fact, FactReading, MemoryOff, Turn
 from chat.services.facts import learn_facts
-from chat.services.facts.keeping import MAX_FACTS
+from chat.services.facts.keeping import MAX_FACTS, take_turn
 from chat.services.facts.reading import MAX_PER_MESSAGE
 from chat.turns.afterwards import LEARN_FACTS
 from core import outbox
@@ -23,7 +23,9 @@ from tests import factories
 from tests.chat_client import running_turns, tab_of
 from tests.materials import chance_of
 from tests.responses_server import ResponsesServer
+from tests.threads import in_thread
 from tests.upstream.facts import careful_notes, is_about_facts, noted
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -315,21 +317,35 @@ def test_switched_off_while_the_model_reads_nothing_is_kept(
 ) -> None:
     turn = said(factories.conversation(person, assistant), "I live in Oslo.")
 
-    def switch() -> None:
-        MemoryOff.objects.create(user=person, assistant=assistant)
-        connection.close()
-
     def off(body: Any) -> Any:
-        """In the server's event loop, while the worker waits for it."""
-        thread = threading.Thread(target=switch)
-        thread.start()
-        thread.join()
+        """While the worker waits for its answer."""
+        in_thread(lambda: MemoryOff.objects.create(user=person, assistant=assistant))
         return careful_notes(body)
 
     upstream.compute(off)
     assert learn_facts(turn.id) == []
     assert not Fact.objects.exists()
     assert not FactReading.objects.exists()
+
+
+_WAITING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+
+
+def test_two_who_learn_at_once_take_turns_and_keep_it_once(
+    person: User, assistant: Assistant, upstream: ResponsesServer
+) -> None:
+    upstream.compute(careful_notes)
+    turn = said(factories.conversation(person, assistant), "I live in Oslo.")
+    kept: list[Fact] = []
+    worker = threading.Thread(target=in_thread, args=[lambda: kept.extend(learn_facts(turn.id))])
+    with transaction.atomic(), connection.cursor() as cursor:
+        take_turn(person.pk, assistant.pk)
+        worker.start()
+        wait_until(lambda: cursor.execute(_WAITING).fetchone() == (1,))
+        Fact.objects.create(user=person, assistant=assistant, text="lives in oslo.")
+    worker.join(60)
+    assert kept == []
+    assert texts(person) == ["lives in oslo."]
 
 
 def test_there_are_so_many_at_most_and_the_least_used_go(
