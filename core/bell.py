@@ -4,6 +4,7 @@ A ring costs more than the work's row, and says only that there is some: whoever
 who ask within a moment after a ring share the next one.
 """
 
+import atexit
 import os
 import threading
 import time
@@ -22,6 +23,8 @@ class Bell:
         self._begin()
         # a child of a process that was about to ring has no thread that will
         os.register_at_fork(after_in_child=self._begin)
+        # a command that ends at once takes the waiting thread with it
+        atexit.register(self.close)
 
     def _begin(self) -> None:
         self._lock = threading.Lock()
@@ -44,8 +47,14 @@ class Bell:
             late.daemon = True
             late.start()
 
+    def close(self) -> None:
+        """Ring now for those who wait."""
+        self._late()
+
     def _late(self) -> None:
         with self._lock:
+            if not self._is_waiting:
+                return
             self._is_waiting = False
             self._rang = time.monotonic()
         self._ring()

@@ -1,6 +1,8 @@
 """The bell that asks workers to look: at once, then for many together, and never for nobody."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -55,6 +57,28 @@ def test_who_asks_is_always_followed_by_a_ring() -> None:
     while rings.times[-1] < asked[-1] and time.monotonic() < deadline:
         rings.wait_for(len(rings.times) + 1)
     assert rings.times[-1] >= asked[-1]
+
+
+def test_who_waits_when_the_program_ends_is_rung_for() -> None:
+    rings = Rings()
+    bell = Bell(rings, interval=3600)
+    bell.close()
+    assert rings.times == []
+    bell.ask()
+    bell.ask()
+    bell.close()
+    assert len(rings.times) == 2
+
+
+def test_a_program_that_ends_rings_first() -> None:
+    program = (
+        "from core.bell import Bell\n"
+        "bell = Bell(lambda: print('rung', flush=True), interval=3600)\n"
+        "bell.ask()\n"
+        "bell.ask()\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert run.stdout.split() == ["rung", "rung"]
 
 
 def test_a_child_does_not_wait_for_its_parents_thread() -> None:
