@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
@@ -9,14 +10,15 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from chat.models import Assistant, Fact, MemoryOff
+from chat.models import Assistant, Fact, FactReading, MemoryOff
 from chat.rendering.memory import FACTS
+from chat.services.facts.keeping import take_turn
 from chat.turns.afterwards import EMBED_FACTS
 from core.models import User, Work
 from tests import factories
@@ -300,6 +302,18 @@ class TestDelete:
         assert list(Fact.objects.all()) == [other]
         assert delete(as_(cast.owner), newest).status_code == HTTPStatus.NOT_FOUND
 
+    def test_all_of_it_is_forgotten_also_what_a_worker_is_about_to_read(
+        self, cast: factories.Cast, assistant: Assistant
+    ) -> None:
+        read, unread = (factories.turn(factories.conversation(cast.owner, assistant), answer="Yes.") for _ in "12")
+        FactReading.objects.create(item=read.input_item)
+        others = factories.turn(factories.conversation(cast.teammate, assistant))
+        elsewhere = factories.turn(factories.conversation(cast.owner, factories.assistant(remembers=True)))
+        assert delete_all(as_(cast.owner), assistant).status_code == HTTPStatus.OK
+        codes = dict(FactReading.objects.values_list("item", "code"))
+        assert codes == {read.input_item_id: "", unread.input_item_id: "forgotten"}
+        assert {others.input_item_id, elsewhere.input_item_id}.isdisjoint(codes)
+
     def test_without_a_script_one_comes_back_to_the_page(self, cast: factories.Cast, assistant: Assistant) -> None:
         factories.fact(cast.owner, assistant)
         response = as_(cast.owner).post(reverse("chat:memory_delete", args=[assistant.pk]))
@@ -370,3 +384,41 @@ def test_of_edits_at_once_one_is_taken_and_the_others_are_told(cast: factories.C
     for thread in threads:
         thread.join(timeout=60)
     assert sorted(answers) == [HTTPStatus.OK, *[HTTPStatus.CONFLICT] * 3]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("do", ["edit", "delete", "delete all", "switch"])
+def test_what_people_do_waits_for_a_worker_that_is_writing(cast: factories.Cast, assistant: Assistant, do: str) -> None:
+    fact = factories.fact(cast.owner, assistant, "Sails.")
+    client = as_(cast.owner)
+    doing = {
+        "edit": lambda: edit(client, fact, "Rows."),
+        "delete": lambda: delete(client, fact),
+        "delete all": lambda: delete_all(client, assistant),
+        "switch": lambda: switch(client, assistant, "0"),
+    }[do]
+    answers: list[int] = []
+
+    def run() -> None:
+        answers.append(doing().status_code)
+        connection.close()
+
+    thread = threading.Thread(target=run)
+    with transaction.atomic():
+        take_turn(cast.owner.pk, assistant.pk)
+        thread.start()
+        _until_somebody_waits()
+        assert not answers
+    thread.join(timeout=60)
+    assert answers == [HTTPStatus.OK]
+
+
+def _until_somebody_waits() -> None:
+    deadline = time.monotonic() + 60
+    with connection.cursor() as cursor:
+        while True:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+            if cursor.fetchone()[0]:
+                return
+            assert time.monotonic() < deadline, "nobody waited"
+            time.sleep(0.02)
