@@ -135,7 +135,7 @@ def _store(task: _Task, written: Written, choice: ModelChoice) -> Summary | None
     }
     try:
         with transaction.atomic():
-            if not _live(task.turn.conversation_id):
+            if not _live(task.turn.conversation_id) or _changed(task.turns):
                 return None
             summary = Summary.objects.create(**values, suspect=bool(written.unfounded))
             if written.unfounded:
@@ -149,6 +149,11 @@ def _store(task: _Task, written: Written, choice: ModelChoice) -> Summary | None
         logger.info("The summary up to turn %s was made elsewhere", task.turns[-1].id)
         return None
     return summary
+
+
+def _changed(turns: list[PastTurn]) -> bool:
+    """Whether something of what was summarised has gone meanwhile."""
+    return past_turns(turn.id for turn in turns) != turns
 
 
 def _live(conversation: uuid.UUID) -> bool:

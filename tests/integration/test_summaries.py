@@ -2,15 +2,17 @@
 
 import asyncio
 import logging
+import threading
 import uuid
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.db.models.functions import Now
 
 import chat.tasks  # noqa: F401 - says who does the work, as in a worker
 from chat.context.tokens import text_tokens
-from chat.models import Assistant, Conversation, Summary, SummaryFailure, Turn
+from chat.models import Assistant, Conversation, Item, Summary, SummaryFailure, Turn
 from chat.selectors.branches import branch_ids, latest_summary
 from chat.services.summaries import SUSPECT, summarise, summary_failed
 from chat.services.summary_writing import SUMMARY_TOKENS
@@ -22,6 +24,7 @@ from core.models import User, Work
 from tests import factories
 from tests.chat_client import running_turns, tab_of
 from tests.responses_server import ResponsesServer
+from tests.upstream.script import Body, Script
 from tests.upstream.summaries import is_about_summary, lying_record, truthful_record
 from tests.waiting import until
 
@@ -353,3 +356,92 @@ async def test_turns_go_on_while_a_summary_hangs(person: User, assistant: Assist
     assert not await in_database(Summary.objects.exists)
     states = await in_database(lambda: list(Work.objects.filter(kind=SUMMARISE).values_list("attempts", flat=True)))
     assert 1 in states, "it will be tried again"
+
+
+def summaries_of(conversation: Conversation) -> set[str]:
+    return set(Summary.objects.filter(conversation=conversation).values_list("text", flat=True))
+
+
+@pytest.mark.parametrize("how", ["deleted", "written over"])
+def test_no_summary_outlives_a_message_that_it_summarises(person: User, assistant: Assistant, how: str) -> None:
+    """Those that reach less far, or another branch, stay; whatever was made from them is dropped with them."""
+    conversation = talk(person, assistant, 8)
+    turns = list(Turn.objects.filter(conversation=conversation).order_by("depth"))
+    aside = factories.turn(conversation, text="Aside?", answer="Yes.", parent=turns[2])
+    former = None
+    for turn, text in ((turns[1], "before"), (turns[4], "with it"), (turns[6], "later"), (aside, "aside")):
+        former = Summary.objects.create(
+            conversation=conversation, turn=turn, text=text, tokens=1, previous=former if text != "aside" else None
+        )
+    answer = Item.objects.get(turn=turns[3], role="assistant")
+    Item.objects.filter(id=answer.id).update(status="completed")
+    assert len(summaries_of(conversation)) == 4, "what changes nothing of its words drops nothing"
+    if how == "deleted":
+        answer.delete()
+    else:
+        Item.objects.filter(id=answer.id).update(text="", payload={"type": "message", "role": "assistant"})
+    assert summaries_of(conversation) == {"before", "aside"}
+
+
+def test_a_message_that_another_answer_begins_with_drops_that_ones_summaries(
+    person: User, assistant: Assistant
+) -> None:
+    conversation = talk(person, assistant, 2)
+    first = Turn.objects.get(conversation=conversation, depth=1)
+    Turn.objects.filter(id=first.id).update(status="incomplete")
+    going_on = factories.turn(conversation, answer="And so on.", parent=first.parent, continues=first)
+    below = factories.turn(conversation, answer="Yes.", parent=going_on)
+    Summary.objects.create(conversation=conversation, turn=below, text="All of it.", tokens=1)
+    Item.objects.get(turn=first, role="assistant").delete()
+    assert not Summary.objects.exists()
+
+
+def test_turns_that_are_deleted_take_their_summaries_along(person: User, assistant: Assistant) -> None:
+    conversation = talk(person, assistant, 8)
+    turns = list(Turn.objects.filter(conversation=conversation).order_by("depth"))
+    Summary.objects.create(conversation=conversation, turn=turns[1], text="before", tokens=1)
+    Summary.objects.create(conversation=conversation, turn=turns[6], text="later", tokens=1)
+    turns[4].delete()
+    assert summaries_of(conversation) == {"before"}
+
+
+def test_passages_and_what_tools_gave_are_no_part_of_what_is_summarised(
+    person: User, assistant: Assistant, upstream: ResponsesServer
+) -> None:
+    """So a document that is deleted lives on in what an answer said of it, and in no summary beside that."""
+    upstream.compute(truthful_record)
+    conversation = talk(person, assistant, 10)
+    turn = Turn.objects.get(conversation=conversation, depth=1)
+    Turn.objects.filter(id=turn.id).update(passages=[{"number": 1, "name": "safe.txt", "text": "The code is 4711."}])
+    for position, kind in enumerate(("function_call", "function_call_output"), 5):
+        Item.objects.create(
+            conversation=conversation, turn=turn, position=position, type=kind, call_id="c1",
+            payload={"type": kind, "call_id": "c1", "name": "file_search", "output": "The code is 4711."},
+        )  # fmt: skip
+    assert summarise(last_turn(conversation).id) is not None
+    assert "4711" not in str(upstream.requests[0].body)
+    assert "Answer 1." in str(upstream.requests[0].body)
+
+
+def test_what_goes_while_it_is_summarised_is_in_no_summary(
+    person: User, assistant: Assistant, upstream: ResponsesServer
+) -> None:
+    conversation = talk(person, assistant, 10)
+    gone = Item.objects.get(turn__depth=1, turn__conversation=conversation, role="assistant")
+
+    def delete() -> None:
+        gone.delete()
+        connection.close()
+
+    def answer(body: Body) -> Script:
+        # the server's own thread runs an event loop, where Django asks no database
+        worker = threading.Thread(target=delete)
+        worker.start()
+        worker.join()
+        return truthful_record(body)
+
+    upstream.compute(answer)
+    assert summarise(last_turn(conversation).id) is None
+    assert not Summary.objects.exists()
+    upstream.compute(truthful_record)
+    assert summarise(last_turn(conversation).id) is not None
