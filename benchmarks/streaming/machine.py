@@ -107,17 +107,20 @@ def machine(processes: int) -> Iterator[Machine]:
 
 
 class Usage:
-    """CPU seconds of process trees between `begin` and `end`, and their largest RSS in bytes (sampled)."""
+    """What process trees use between `begin` and `end`: CPU seconds, and RSS in bytes (at both, and the largest)."""
 
     def __init__(self, roots: Mapping[str, int]) -> None:
         self._roots = {name: psutil.Process(pid) for name, pid in roots.items()}
         self.cpu: dict[str, float] = {}
         self.peak = dict.fromkeys(roots, 0)
+        self.at_begin: dict[str, int] = {}
+        self.at_end: dict[str, int] = {}
         self.everything = 0.0
         self._ended = threading.Event()
         self._sampler = threading.Thread(target=self._sample, daemon=True)
 
     def begin(self) -> None:
+        self.at_begin = self._rss()
         self._before, self._all = self._cpu(), whole_machine()
         self._sampler.start()
 
@@ -127,14 +130,18 @@ class Usage:
         now = self._cpu()
         self.cpu = {name: now[name] - self._before[name] for name in now}
         self.everything = whole_machine() - self._all
+        self.at_end = self._rss()
 
     def _cpu(self) -> dict[str, float]:
         return {name: sum(map(_cpu_of, _tree(root))) + _reaped(root) for name, root in self._roots.items()}
 
+    def _rss(self) -> dict[str, int]:
+        return {name: sum(map(_rss_of, _tree(root))) for name, root in self._roots.items()}
+
     def _sample(self) -> None:
         while not self._ended.wait(0.5):
-            for name, root in self._roots.items():
-                self.peak[name] = max(self.peak[name], sum(map(_rss_of, _tree(root))))
+            for name, size in self._rss().items():
+                self.peak[name] = max(self.peak[name], size)
 
 
 def whole_machine() -> float:

@@ -118,7 +118,10 @@ def _drive(servers: Machine, upstream: int, plan: Plan) -> dict[str, Any]:
         _expect(driver.stdout.readline(), b"end\n")
         usage.end()
         findings = orjson.loads(driver.stdout.read())
-    return figures(findings, usage.cpu, usage.peak, usage.everything)
+    found = figures(findings, usage.cpu, usage.peak, usage.everything)
+    # before anybody asked, but for the warming, and after the last turn: what turns leave behind
+    found["web_rss_mb"] = [round(size["web"] / 2**20) for size in (usage.at_begin, usage.at_end)]
+    return found
 
 
 def _expect(line: bytes, wanted: bytes) -> None:
