@@ -11,7 +11,7 @@ Talk = dict[str, Any]
 def tables(talks: Sequence[Talk]) -> str:
     """Tokens of chosen turns, then sums; and where the planted fact was asked for, whether a request carried it."""
     turns = len(talks[0]["turns"])
-    shown = [turns * part // 4 for part in (1, 2, 3, 4)]
+    shown = sorted({max(1, turns * part // 4) for part in (1, 2, 3, 4)})
     parts = [_tokens(talks, shown), _sums(talks)]
     if turns >= PROBE_TURN:
         parts.append(_planted(talks))
