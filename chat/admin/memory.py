@@ -1,10 +1,13 @@
 """What is remembered of people, in the admin: to look at, so that somebody who asks can be helped."""
 
+from typing import Any
+
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.translation import gettext as _
 
 from chat.admin.conversations import excerpt
 from chat.models import Fact, MemoryOff
@@ -12,19 +15,29 @@ from core.admin import ReadOnlyAdmin
 from core.http import signed_in
 
 
+class StateFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("counts", _("counts")), ("replaced", _("replaced")), ("edited", _("edited")), ("bare", _("no vector"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        chosen = {
+            "counts": Q(superseded_by=None),
+            "replaced": ~Q(superseded_by=None),
+            "edited": ~Q(edited_at=None),
+            "bare": Q(superseded_by=None, embedding=None),
+        }
+        return queryset.filter(chosen.get(self.value() or "", Q()))
+
+
 @admin.register(Fact)
 class FactAdmin(ReadOnlyAdmin):
     """A superuser sees everybody's, other staff their own. Changing and deleting is the person's, on their page."""
 
-    list_display = ["beginning", "user", "assistant", "conversation", "created_at", "used_at", "edited_at", "replaced"]
-    list_filter = [
-        "assistant",
-        ("conversation", admin.EmptyFieldListFilter),
-        ("superseded_by", admin.EmptyFieldListFilter),
-        ("edited_at", admin.EmptyFieldListFilter),
-        ("used_at", admin.EmptyFieldListFilter),
-        ("embedding_model", admin.EmptyFieldListFilter),
-    ]
+    list_display = ["beginning", "user", "assistant", "holds_in", "state", "created_at"]
+    list_filter = ["assistant", StateFilter, ("conversation", admin.EmptyFieldListFilter)]
     search_fields = ["user__email"]
     date_hierarchy = "created_at"
     ordering = ["-created_at"]
@@ -45,9 +58,15 @@ class FactAdmin(ReadOnlyAdmin):
     def beginning(self, fact: Fact) -> str:
         return excerpt(fact.text)
 
-    @admin.display(description="Replaced", boolean=True)
-    def replaced(self, fact: Fact) -> bool:
-        return fact.superseded_by_id is not None
+    @admin.display(description="Holds in", ordering="conversation")
+    def holds_in(self, fact: Fact) -> str:
+        return _("one conversation") if fact.conversation_id else _("all")
+
+    @admin.display(description="State", empty_value="–")
+    def state(self, fact: Fact) -> str | None:
+        if fact.superseded_by_id is not None:
+            return _("replaced")
+        return _("edited") if fact.edited_at else None
 
     @admin.display(description="From the message", empty_value="–")
     def message(self, fact: Fact) -> str | None:

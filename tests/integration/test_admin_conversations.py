@@ -202,8 +202,9 @@ def test_a_fact_leads_to_its_message_and_is_found_by_whose_it_is(client: Client,
     assert "Why is the sky blue?" in shown
     listed = page("chat_fact_changelist")
     for query, found in [
-        ({}, 3), ({"q": fact.user.email}, 2), ({"superseded_by__isempty": 1}, 2), ({"superseded_by__isempty": 0}, 1),
-        ({"assistant__id__exact": fact.assistant_id}, 2), ({"edited_at__isempty": 0}, 0),
+        ({}, 3), ({"q": fact.user.email}, 2), ({"state": "counts"}, 2), ({"state": "replaced"}, 1),
+        ({"assistant__id__exact": fact.assistant_id}, 2), ({"state": "edited"}, 0),
+        ({"state": "bare"}, 2), ({"state": "luck"}, 3), ({"conversation__isempty": 1}, 3),
     ]:  # fmt: skip
         assert client.get(listed, query).context["cl"].result_count == found, query
     assert "Likes the sky." in client.get(page("chat_fact_change", other.pk)).text
