@@ -1,22 +1,18 @@
 """What models were asked in the background, in the admin: a list, and the sums of what its filters leave."""
 
-from typing import Any
-
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
+from django.http import HttpRequest
 
 from chat.admin.conversations import readable
+from chat.admin.spent import SpentAbove
 from chat.models import BackgroundCall
-from chat.selectors.costs import spent_in_background
-from core.admin import ReadOnlyAdmin
+from chat.selectors.costs import Spent, spent_in_background
 from core.http import signed_in
 
 
 @admin.register(BackgroundCall)
-class BackgroundCallAdmin(ReadOnlyAdmin):
-    change_list_template = "admin/chat/backgroundcall/change_list.html"
+class BackgroundCallAdmin(SpentAbove):
     list_display = [
         "created_at", "purpose", "input_tokens", "cached_tokens", "output_tokens", "cost", "took", "ended", "user",
         "assistant", "conversation", "model_name",
@@ -34,11 +30,8 @@ class BackgroundCallAdmin(ReadOnlyAdmin):
         calls: QuerySet[BackgroundCall] = super().get_queryset(request).select_related(*related)
         return calls if signed_in(request).is_superuser else calls.filter(conversation__in=readable(request))
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        answer = super().changelist_view(request, extra_context)
-        if isinstance(answer, TemplateResponse) and answer.context_data and "cl" in answer.context_data:
-            answer.context_data["spent"] = spent_in_background(answer.context_data["cl"].queryset)
-        return answer
+    def spent(self, rows: QuerySet[BackgroundCall]) -> list[Spent]:
+        return spent_in_background(rows)
 
     @admin.display(description="Ended", ordering="status")
     def ended(self, call: BackgroundCall) -> str:

@@ -13,6 +13,7 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 
 from chat.admin.sent import SentPages, sent_link
+from chat.admin.spent import SpentAbove
 from chat.models import (
     Citation,
     Conversation,
@@ -23,7 +24,7 @@ from chat.models import (
     SummaryFailure,
     Turn,
 )
-from chat.selectors.costs import spent_on
+from chat.selectors.costs import Spent, spent_on, spent_on_turns
 from core.admin import ReadOnlyAdmin
 
 if TYPE_CHECKING:
@@ -162,12 +163,13 @@ class ItemInline(ReadOnlyInline):
 
 
 @admin.register(Turn)
-class TurnAdmin(ReadOnlyAdmin):
+class TurnAdmin(SpentAbove):
     list_display = [
         "created_at", "conversation", "person", "version", "status", "output_tokens", "cost", "error_code",
     ]  # fmt: skip
-    list_filter = ["status", "error_code"]
+    list_filter = ["status", "version__assistant", "error_code"]
     list_select_related = ["conversation__user", "version__assistant"]
+    date_hierarchy = "created_at"
     search_fields = ["conversation__title", "conversation__user__email"]
     ordering = ["-created_at"]
     inlines = [ResponseInline, ItemInline]
@@ -177,6 +179,9 @@ class TurnAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Turn]:
         turns = super().get_queryset(request).select_related("conversation__user", "version__assistant")
         return turns.filter(conversation__in=readable(request))
+
+    def spent(self, rows: QuerySet[Turn]) -> list[Spent]:
+        return spent_on_turns(rows)
 
     @admin.display(description="User", ordering="conversation__user__email")
     def person(self, turn: Turn) -> str:

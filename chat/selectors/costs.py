@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import Count, QuerySet, Sum
 
-from chat.models import BackgroundCall, Conversation, Response
+from chat.models import BackgroundCall, Conversation, Response, Turn
 
 _TOKENS = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
 _SUMS = {
@@ -38,6 +38,12 @@ def spent_in_background(calls: QuerySet[BackgroundCall]) -> list[Spent]:
     found: dict[str, Mapping[str, Any]] = {row["purpose"]: row for row in rows}
     parts = [_spent(label, found[value]) for value, label in BackgroundCall.Purpose.choices if value in found]
     return _with_sum(parts)
+
+
+def spent_on_turns(turns: QuerySet[Turn]) -> list[Spent]:
+    """The sum of these turns, each with all attempts at its answer; nothing where there are none."""
+    sums = turns.order_by().aggregate(**_SUMS)
+    return [_spent("Turns", sums)] if sums["calls"] else []
 
 
 def spent_on(conversation: Conversation) -> list[Spent]:

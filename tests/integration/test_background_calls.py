@@ -13,7 +13,7 @@ from django.test import Client
 
 import chat.tasks  # noqa: F401 - says who does the work, as in a worker
 from chat.errors import AuthenticationError, ContentFilteredError
-from chat.models import Assistant, BackgroundCall, Conversation, Response
+from chat.models import Assistant, BackgroundCall, Conversation, Response, Turn
 from chat.selectors.costs import Spent, spent_on
 from chat.services.background_calls import LOST_AFTER, WORKER_ENDED
 from chat.services.summaries import summarise
@@ -224,6 +224,22 @@ def test_the_list_sums_what_its_filters_leave(spent: Conversation, client: Clien
     assert cost(created_at__year=2020, created_at__month=5) == Decimal(1)
     assert cost(purpose__exact="summary") == Decimal("0.125")
     assert cost(purpose__exact="facts") is None
+
+
+def test_the_list_of_turns_sums_what_its_filters_leave(spent: Conversation, client: Client) -> None:
+    client.force_login(factories.superuser())
+    other = factories.turn(factories.conversation(factories.user()), answer="Yes.")
+    Turn.objects.filter(pk=spent.active_turn_id).update(cost=Decimal("0.75"), input_tokens=200)
+    Turn.objects.filter(pk=other.pk).update(cost=Decimal(3), input_tokens=1, created_at="2020-05-17T12:00:00Z")
+
+    def sums(**query: Any) -> tuple[Decimal | None, int, int]:
+        (row,) = client.get(page("chat_turn_changelist"), query).context["spent"]
+        return row.cost, row.input_tokens, row.unpriced
+
+    assert sums() == (Decimal("3.75"), 201, 9)
+    assert sums(version__assistant__id__exact=spent.assistant_id) == (Decimal("0.75"), 200, 9)
+    assert sums(q=spent.user.email) == (Decimal("0.75"), 200, 9)
+    assert sums(created_at__year=2020, created_at__month=5) == (Decimal(3), 1, 0)
 
 
 def test_those_of_deleted_conversations_are_the_superusers(spent: Conversation, client: Client) -> None:
