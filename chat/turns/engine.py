@@ -33,7 +33,7 @@ from chat.turns.recalling import recall, still_known
 from chat.turns.repairs import Lengths
 from chat.turns.retrieving import NOT_TRIED, Retrieved, all_there_is, may_go_whole, searched
 from chat.turns.scope import tool_scope
-from chat.turns.steps import Answered, CallTools, Failed, Memory, Step, StepOutcome
+from chat.turns.steps import Answered, CallTools, Failed, RunState, Step, StepOutcome
 from chat.turns.upstream import Upstream
 from core.bridge import in_database
 from retrieval.search import QueryVectors
@@ -57,7 +57,7 @@ class Engine:
         self._unsaved: list[str] = []
         self._numbering = Numbering()
         self._cited: Mapping[int, uuid.UUID] = {}
-        self._memory = Memory(self.upstream, Lengths())
+        self._state = RunState(self.upstream, Lengths())
         self._until = 0.0
 
     @property
@@ -147,7 +147,7 @@ class Engine:
         return tuple(output.item for output in outputs)
 
     async def _ask(self, job: Job, materials: Materials, place: int) -> StepOutcome:
-        step = Step(self.claimed, self._providers, materials, place, self._memory)
+        step = Step(self.claimed, self._providers, materials, place, self._state)
         outcome = await step.run(job.models, self._say)
         if isinstance(outcome, CallTools):
             # stored by now

@@ -83,7 +83,7 @@ class _Broken:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class RunState:
     """What the steps of one run of a turn know of each other's requests."""
 
     upstream: Upstream
@@ -94,11 +94,11 @@ class Step:
     """Runs one step of a claimed turn against the version's models, in order."""
 
     def __init__(
-        self, claimed: Claimed, providers: Providers, materials: Materials, number: int, memory: Memory
+        self, claimed: Claimed, providers: Providers, materials: Materials, number: int, state: RunState
     ) -> None:
         self._claimed = claimed
         self._providers = providers
-        self._upstream, self._lengths = memory.upstream, memory.lengths
+        self._upstream, self._lengths = state.upstream, state.lengths
         self._materials = materials
         self._number = number
 
