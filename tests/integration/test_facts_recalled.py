@@ -329,3 +329,32 @@ async def test_what_was_deleted_meanwhile_is_not_sent(
 
     await taken_over(await in_database(prepared))
     assert "green tea" not in str(upstream.requests[0].body)
+
+
+async def test_the_bodies_that_carried_a_deleted_fact_are_erased(person: User, assistant: Assistant) -> None:
+    """Those of other turns and of other people stay."""
+
+    def prepared() -> tuple[list[Fact], Conversation, User, Conversation]:
+        other = factories.user()
+        factories.grant(assistant, other)
+        known(other, assistant, TEA)
+        mine = known(person, assistant, TEA, BOAT)
+        return mine, factories.conversation(person, assistant), other, factories.conversation(other, assistant)
+
+    facts, conversation, other, foreign = await in_database(prepared)
+    about_tea = await asked(person, conversation)
+    about_boats = await asked(person, conversation, question="Do I own a sailing boat?")
+    of_other = await asked(other, foreign)
+    kept = [await manifest_of(turn) for turn in (about_tea, about_boats, of_other)]
+    assert [len(manifest["facts"]) for manifest in kept] == [1, 1, 1]
+    assert kept[0]["facts"][0]["id"] == str(facts[0].pk)
+
+    def bodies() -> list[bytes | None]:
+        sent = [SentRequest.objects.get(response__turn=turn) for turn in (about_tea, about_boats, of_other)]
+        return [one.exact_body() for one in sent]
+
+    before = await in_database(bodies)
+    assert [TEA.encode() in (body or b"") for body in before] == [True, False, True]
+    await in_database(facts[0].delete)
+    assert await in_database(bodies) == [None, before[1], before[2]]
+    assert await manifest_of(about_tea) == kept[0]
