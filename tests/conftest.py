@@ -1,8 +1,13 @@
 """What every test shares. The servers and the network guard are plugins: see `services.py` and `network.py`."""
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import backends
+
+# how long an example takes says how busy the machine is
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(autouse=True)

@@ -29,6 +29,8 @@ from config.local.waiting import soon
 
 _ROOT = Path(__file__).resolve().parent.parent
 _FOLDER = "PARLEY_TEST_SERVICES"
+# tests look for tables in what others wait with; usually only the first kilobyte of a statement is told
+WHOLE_STATEMENTS = {"track_activity_query_size": "16384"}
 _DURABILITY_OFF = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"}
 
 
@@ -52,7 +54,7 @@ class Services:
         claim(folder)
         places = lay_out(folder, application=me(), servers=account)
         keys = keep_keys(places.keys)
-        self.cluster, self.redis = servers_for(places, keys, account, overrides=_DURABILITY_OFF)
+        self.cluster, self.redis = servers_for(places, keys, account, overrides=_DURABILITY_OFF | WHOLE_STATEMENTS)
 
     @property
     def places(self) -> Places:

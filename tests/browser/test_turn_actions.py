@@ -96,7 +96,7 @@ async def test_an_edited_message_stands_beside_the_old_one(
 async def test_a_waiting_message_is_taken_back(
     desktop: Watched, person: User, scripted: Assistant, upstream: ResponsesServer
 ) -> None:
-    upstream.script({"text": "word " * 400, "delay": 0.03}, {"text": "To the third."})
+    upstream.script({"text": "word " * 20_000, "delay": 0.03}, {"text": "To the third."})
     page, other = await begin(desktop, person, "Talk.", "in_progress")
     await ask(page, "Second?")
     await ask(page, "Third?")
@@ -122,7 +122,7 @@ async def test_a_waiting_message_is_taken_back(
 async def test_another_answer_that_waits_gives_way_to_the_one_before(
     desktop: Watched, person: User, scripted: Assistant, upstream: ResponsesServer
 ) -> None:
-    upstream.script({"text": "First answer."}, {"text": "word " * 400, "delay": 0.03})
+    upstream.script({"text": "First answer."}, {"text": "word " * 20_000, "delay": 0.03})
     page, other = await begin(desktop, person, "One?", "completed")
     await ask(page, "Two?")
     await expect(page.locator("parley-turn[data-status=in_progress]")).to_have_count(1)

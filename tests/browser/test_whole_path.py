@@ -71,7 +71,7 @@ async def test_a_reload_in_the_middle_loses_nothing(
     desktop: Watched, person: User, scripted: Assistant, upstream: ResponsesServer
 ) -> None:
     words = [f"word{number}" for number in range(150)]
-    upstream.script({"text": " ".join(words), "delay": 0.02})
+    upstream.script({"text": " ".join(words), "delay": 0.02, "hold": "reload", "held_after": 60})
     await desktop.sign_in(person)
     page = await desktop.page()
     await page.goto(desktop.site.url)
@@ -79,6 +79,8 @@ async def test_a_reload_in_the_middle_loses_nothing(
     await page.keyboard.press("Enter")
     await expect(page.locator("[data-answer]")).to_contain_text("word5 ")
     await page.reload()
+    await expect(page.locator("[data-answer]")).to_contain_text("word5 ")
+    upstream.let_go("reload")
     await expect(page.locator("parley-turn[data-status=completed]")).to_be_visible()
     assert (await page.locator("[data-answer]").inner_text()).split() == words
 
@@ -86,7 +88,7 @@ async def test_a_reload_in_the_middle_loses_nothing(
 async def test_stop_keeps_what_was_said(
     desktop: Watched, person: User, scripted: Assistant, upstream: ResponsesServer
 ) -> None:
-    upstream.script({"text": "word " * 400, "delay": 0.03})
+    upstream.script({"text": "word " * 20_000, "delay": 0.03})
     await desktop.sign_in(person)
     page = await desktop.page()
     await page.goto(desktop.site.url)

@@ -27,11 +27,11 @@ from tests.chaos.verdict import judge
 from tests.chaos.webs import Web
 
 
-def _scripts(seconds: float) -> dict[str, Mapping[str, Any]]:
-    """Answers that are slow for so long that everything else comes to its point meanwhile."""
-    slow = {"delay": seconds / 70}
+def _scripts(hold: str, seconds: float) -> dict[str, Mapping[str, Any]]:
+    """Answers that are held until everything else has come to its point, and then go on for so many seconds."""
+    slow = {"delay": seconds / 70, "hold": hold, "held_after": 10}
     # where the process lives on it is cut off, and asks again
-    silent = {"fault": "drop", "at_headers": True, "first_delay": seconds}
+    silent = {"fault": "drop", "at_headers": True, "hold": hold}
     return {Point.NO_EVENT: silent, Point.MID_TEXT: slow, "ahead": slow}
 
 
@@ -62,7 +62,7 @@ _AGES = "SELECT id, extract(epoch FROM clock_timestamp() - seen_at)::float FROM 
 # Rounds beyond those wanted: on a busy machine a turn may have left its point too early.
 SPARE = 5
 # Seconds for all turns to come to their points.
-_PATIENCE = 20
+_PATIENCE = 50
 
 
 @dataclass(slots=True)
@@ -76,6 +76,8 @@ class Scene:
     phone: Browser
     # a socket answers one message after the other, so those that are held have tabs of their own
     held: Sequence[Browser]
+    # what the upstream's slow answers wait for
+    hold: str
     asked: dict[str, Asked] = field(default_factory=dict)
 
     async def bring(self) -> None:
@@ -188,6 +190,7 @@ class Scene:
     async def release(self) -> None:
         await self.holds.release_all()
         self.workshop.release_all()
+        self.stage.upstream.let_go(self.hold)
 
     async def judge(self, tally: Tally, port: int) -> None:
         tally.blame(await judge(self.stage, list(self.asked.values()), port=port, watchers=[self.phone]))
@@ -195,18 +198,21 @@ class Scene:
 
 @asynccontextmanager
 async def scene(
-    stage: Stage, url: str, victim: Web, others: Sequence[Web] = (), *, slow: float = 25
+    stage: Stage, url: str, victim: Web, others: Sequence[Web] = (), *, slow: float = 6
 ) -> AsyncIterator[Scene]:
-    """Open the tabs of a round. A phone looks at another process, where there is one. Slow answers take `slow` s."""
-    stage.scripts, stage.tools = _scripts(slow), TOOLS_AT
+    """Open the tabs of a round. A phone looks at another process, where there is one. Slow answers take `slow` s more
+    when they are let go of."""
+    hold = f"round {uuid.uuid4().hex}"
+    stage.scripts, stage.tools = _scripts(hold, slow), TOOLS_AT
     ports = [victim.port, *(web.port for web in others)]
     holds = Holds(url)
     async with AsyncExitStack() as tabs:
+        tabs.callback(stage.upstream.let_go, hold)
         tabs.push_async_callback(holds.release_all)
         writer = await tabs.enter_async_context(browser(ports, stage.session))
         phone = await tabs.enter_async_context(browser(ports[::-1], stage.session, user_agent=PHONE))
         held = [await tabs.enter_async_context(browser(ports, stage.session)) for _ in range(2)]
-        yield Scene(stage, holds, victim, writer, phone, held)
+        yield Scene(stage, holds, victim, writer, phone, held, hold)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,9 +266,9 @@ async def kill_web(stage: Stage, url: str, tally: Tally, victim: Web, others: Se
         await noted
 
 
-async def kill_server(stage: Stage, url: str, tally: Tally, victim: Web, absence: Absence, *, slow: float = 12) -> None:
+async def kill_server(stage: Stage, url: str, tally: Tally, victim: Web, absence: Absence) -> None:
     """One round of `kill -9` of a server under the turns of `victim` at every point."""
-    async with scene(stage, url, victim, slow=slow) as play:
+    async with scene(stage, url, victim) as play:
         await play.bring()
         await play.look(tally)
         async with absence():

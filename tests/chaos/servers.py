@@ -23,7 +23,7 @@ from django.db.backends.postgresql.base import DatabaseWrapper
 from config.local.postgres import OWNER
 from config.local.process import Child
 from core.bridge import in_database
-from tests.services import Services
+from tests.services import WHOLE_STATEMENTS, Services
 
 Name = Literal["postgres", "redis"]
 Absence = Callable[[], AbstractAsyncContextManager[None]]
@@ -34,7 +34,7 @@ class OwnServers:
 
     def __init__(self, services: Services) -> None:
         # what was acknowledged has to survive, so this one writes as it does in earnest
-        services.cluster = replace(services.cluster, overrides={})
+        services.cluster = replace(services.cluster, overrides=WHOLE_STATEMENTS)
         self._services = services
         self._children: dict[Name, Child] = {}
 

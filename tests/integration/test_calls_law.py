@@ -109,7 +109,7 @@ def runs(wanted: Wanted, place: int) -> bool:
     return can and (wanted.left == "" or (wanted.left == "begun" and wanted.tool == "look"))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(WANTED, min_size=1, max_size=MOST + 2))
 def test_every_call_gets_exactly_one_output_in_order(
     person: User, folder: Path, settings: Any, wanted: list[Wanted]

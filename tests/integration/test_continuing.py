@@ -163,7 +163,7 @@ async def test_what_cannot_go_on_is_refused_and_not_offered(
         {"text": "All of it."},
         {"status": 401, "body": {"error": {"message": "no"}}},
         {"text": "Not this", "incomplete": "content_filter"},
-        {"text": "word " * 300, "delay": 0.02},
+        {"text": "word " * 20_000, "delay": 0.02},
     )
     outsider = await in_database(factories.user)
     async with tab_of(person) as tab, tab_of(outsider) as foreign:
@@ -253,7 +253,7 @@ async def test_while_an_answer_goes_on_the_chips_of_its_beginning_open_what_is_s
 ) -> None:
     upstream.script(
         {"text": "Closed on Mondays [1].", "incomplete": "max_output_tokens"},
-        {"deltas": [" And", *[" so on"] * 400], "delay": 0.05},
+        {"deltas": [" And", *[" so on"] * 20_000], "delay": 0.05},
     )
     client = Client()
     await in_database(client.force_login, person)

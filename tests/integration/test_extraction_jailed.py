@@ -4,7 +4,7 @@ import io
 import json
 import os
 import re
-import time
+import resource
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from retrieval.extraction import Extraction, ExtractionLimits, extract_file, kin
 ROOT = Path(__file__).parents[2]
 FILES = ROOT / "tests/files"
 SHARED = Path(os.environ.get("PARLEY_SHARED", ROOT.parent / "shared")) / "documents"
-SMALL = ExtractionLimits(seconds=20, max_chars=200_000, max_pages=100)
+SMALL = ExtractionLimits(seconds=60, max_chars=200_000, max_pages=100)
 
 
 def extract(path: Path, limits: ExtractionLimits = SMALL) -> Extraction:
@@ -56,14 +56,15 @@ def test_the_five_kinds(file: str, phrase: str, pages: int) -> None:
 
 
 def test_it_is_quick_enough_for_many_small_files() -> None:
-    """The shortest of some times, since the machine may be busy."""
+    """In time of the processor: by the clock it takes as long as a busy machine lets it."""
 
     def seconds() -> float:
-        started = time.perf_counter()
-        extract(FILES / "tides.md")
-        return time.perf_counter() - started
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
 
-    assert any(seconds() < 2 for _ in range(10))
+    before = seconds()
+    extract(FILES / "tides.md")
+    assert 0 < seconds() - before < 2
 
 
 @pytest.mark.parametrize("file", ["scanned.pdf", "picture.png"])

@@ -61,7 +61,7 @@ async def test_after_redis_was_emptied_a_newcomer_still_gets_everything(hubs: tu
     async with here.running(turn, 3) as live:
         live.apply(events.TextAdded("before "))
         await asyncio.sleep(0.25)
-        await here.redis.flushall()
+        await here.redis.flushdb()
         live.apply(events.TextAdded("after"))
         remote = there.watch(turn, 3)
         remote.listen(lambda _number, _event: None)

@@ -24,7 +24,7 @@ from tests.responses_server import ResponsesServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-SLOW: dict[str, Any] = {"text": "word " * 200, "delay": 0.02}
+SLOW: dict[str, Any] = {"text": "word " * 20_000, "delay": 0.02}
 
 
 def shown(conversation: uuid.UUID, leaf: uuid.UUID | None = None) -> list[TurnView]:

@@ -186,7 +186,7 @@ async def test_a_forgotten_response_is_asked_for_again_and_a_busy_server_says_so
 async def test_a_background_response_ends_when_it_is_told_to(
     provider: OpenAIProvider, upstream: ResponsesServer
 ) -> None:
-    upstream.script({"text": "word " * 500, "delay": 0.02})
+    upstream.script({"text": "word " * 20_000, "delay": 0.02})
     stream = provider.stream(REQUEST, target(upstream))
     started = await anext(stream)
     assert isinstance(started, ResponseStarted)

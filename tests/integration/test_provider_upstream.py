@@ -117,7 +117,7 @@ async def test_a_script_with_a_typing_error_is_refused(http: aiohttp.ClientSessi
 async def test_a_background_stream_is_resumed_and_cancelled(
     http: aiohttp.ClientSession, upstream: ResponsesServer
 ) -> None:
-    upstream.script({"text": "a b c d e f", "delay": 0.02}, {"text": "x " * 500, "delay": 0.05})
+    upstream.script({"text": "a b c d e f", "delay": 0.02}, {"text": "x " * 20_000, "delay": 0.05})
     body = {"model": "m", "input": "x", "background": True, "store": True}
     async with http.post("/v1/responses", json={**body, "stream": True}) as answer:
         first = await answer.content.readuntil(b"\n\n")

@@ -90,7 +90,7 @@ def is_frame(sent: str | bytes) -> bool:
 
 
 @given(st.lists(HOSTILE, min_size=1, max_size=12))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 async def test_any_frame_is_answered_and_the_socket_stays(
     person: User, turns: None, caplog: pytest.LogCaptureFixture, sent: list[str | bytes]
 ) -> None:
@@ -182,7 +182,7 @@ async def test_who_goes_on_and_on_is_cut_off(person: User, turns: None) -> None:
 
 
 @given(st.text(st.characters(codec="utf-8") | st.just("\x00"), max_size=40))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 async def test_any_text_is_stored_or_refused(person: User, text: str) -> None:
     conversation = await in_database(lambda: factories.conversation(person, factories.assistant(owner=person)))
     async with tab_of(person) as tab:

@@ -92,7 +92,7 @@ async def test_a_reload_in_the_middle_shows_everything_so_far_and_the_rest(
     person: User, assistant: Assistant, upstream: ResponsesServer, turns: None
 ) -> None:
     text = " ".join(f"word{number}" for number in range(120))
-    upstream.script({"text": text, "delay": 0.01})
+    upstream.script({"text": text, "delay": 0.01, "hold": "reload", "held_after": 60})
     conversation = uuid.uuid4()
     session = await in_database(session_of, person)
     first = await Tab(session).open()
@@ -103,6 +103,7 @@ async def test_a_reload_in_the_middle_shows_everything_so_far_and_the_rest(
     await second.send(type="subscribe", topic=f"conversation:{conversation}")
     snapshot = await second.until("turn.snapshot")
     assert snapshot["turn"] == created["turn"]
+    upstream.let_go("reload")
     await second.until("turn.final")
     shown = "".join(second.page.blocks[created["turn"]])
     await second.close()
@@ -113,12 +114,13 @@ async def test_a_reload_in_the_middle_shows_everything_so_far_and_the_rest(
 async def test_a_message_while_one_runs_waits_its_turn(
     person: User, assistant: Assistant, upstream: ResponsesServer, turns: None
 ) -> None:
-    upstream.script({"text": "First answer.", "delay": 0.05}, {"text": "Second answer."})
+    upstream.script({"text": "First answer.", "hold": "first"}, {"text": "Second answer."})
     conversation = uuid.uuid4()
     async with tab_of(person) as tab:
         first = await tab.ask("One?", conversation, assistant=assistant.id)
         second = await tab.ask("Two?", conversation, assistant=assistant.id)
         assert second["parent"] == first["turn"]
+        upstream.let_go("first")
         await tab.until("turn.final", where=lambda frame: frame["turn"] == second["turn"])
     texts = [item["content"][0]["text"] for item in upstream.requests[1].body["input"]]
     assert texts == ["One?", "First answer.", "Two?"]

@@ -18,9 +18,8 @@ from tests.chaos.webs import web_processes
 from tests.responses_server import ResponsesServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
-# Seconds that a server stays away, and that slow answers take meanwhile.
+# Seconds that a server stays away.
 AWAY = 1.0
-SLOW = 8.0
 
 
 async def test_redis_killed(transactional_db: None, tmp_path: Path, upstream: ResponsesServer) -> None:
@@ -30,7 +29,7 @@ async def test_redis_killed(transactional_db: None, tmp_path: Path, upstream: Re
         async with workshop() as tools, web_processes(tmp_path, 1, **ENVIRONMENT, **servers.redis_environment) as webs:
             stage = await in_database(make_stage, upstream, tools)
             absence = servers.absence("redis", AWAY)
-            await until_all_landed(tally, 1, lambda _: kill_server(stage, url, tally, webs[0], absence, slow=SLOW))
+            await until_all_landed(tally, 1, lambda _: kill_server(stage, url, tally, webs[0], absence))
     tally.assert_clean(POINTS, 1)
 
 
@@ -44,5 +43,5 @@ async def test_postgresql_killed(transactional_db: None, tmp_path: Path, upstrea
         ):
             stage = await in_database(make_stage, upstream, tools)
             absence = servers.absence("postgres", AWAY)
-            await until_all_landed(tally, 1, lambda _: kill_server(stage, url, tally, webs[0], absence, slow=SLOW))
+            await until_all_landed(tally, 1, lambda _: kill_server(stage, url, tally, webs[0], absence))
     tally.assert_clean(POINTS, 1)

@@ -90,9 +90,9 @@ def test_laws_with_pages(pages: list[str], max_tokens: int) -> None:
 def test_one_endless_line_is_split_in_linear_time(unit: str, as_markdown: bool) -> None:
     extraction = plain(unit * (60_000 // len(unit)))
     extraction = marked_down(extraction.text) if as_markdown else extraction
-    started = time.perf_counter()
+    started = time.process_time()
     pieces = chunk(extraction)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
     check_laws(extraction, pieces, 240)
 
 

@@ -164,6 +164,6 @@ def test_no_formula_breaks_the_page(tex: str) -> None:
 )  # fmt: skip
 def test_time_grows_with_the_length_only(unit: str) -> None:
     text = unit * (60_000 // len(unit))
-    started = time.perf_counter()
+    started = time.process_time()
     render(text, CITATIONS)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2

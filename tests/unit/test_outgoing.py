@@ -105,7 +105,7 @@ async def test_it_knows_how_long_nothing_was_taken() -> None:
         assert tab.outgoing.stuck_seconds == 0
         tab.put(None)
         await asyncio.sleep(0.05)
-        assert 0.04 < tab.outgoing.stuck_seconds < 5
+        assert 0.04 < tab.outgoing.stuck_seconds < 60
         await tab.let(1)
         assert tab.outgoing.stuck_seconds == 0
 

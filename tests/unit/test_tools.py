@@ -252,10 +252,9 @@ async def test_a_failure_of_a_tool_is_an_error_that_can_be_told(how: str, error:
 
 
 async def test_a_tool_has_its_time_and_no_more() -> None:
-    began = time.monotonic()
-    with pytest.raises(ToolTimeoutError, match=r"0\.05 s"):
-        await run(tool(run=lambda _arguments, _context: asyncio.sleep(60)), "{}", seconds=0.05)
-    assert time.monotonic() - began < 1
+    async with asyncio.timeout(60):
+        with pytest.raises(ToolTimeoutError, match=r"0\.05 s"):
+            await run(tool(run=lambda _arguments, _context: asyncio.sleep(600)), "{}", seconds=0.05)
 
 
 async def test_a_tool_that_does_not_let_itself_be_cancelled_holds_nobody_up() -> None:
@@ -272,28 +271,31 @@ async def test_a_tool_that_does_not_let_itself_be_cancelled_holds_nobody_up() ->
     began = time.monotonic()
     with pytest.raises(ToolTimeoutError):
         await run(tool(run=stubborn), "{}", seconds=0.05)
-    assert GRACE <= time.monotonic() - began < GRACE + 1
+    assert time.monotonic() - began >= GRACE
+    assert not ends.is_set(), "it was not waited for"
     ends.set()
 
 
 async def test_cancelling_a_run_cancels_the_tool_at_once() -> None:
     ended: list[str] = []
 
+    begun = asyncio.Event()
+
     async def tidy(_arguments: Any, _context: Context) -> NoConfig:
+        begun.set()
         try:
-            await asyncio.sleep(60)
+            await asyncio.sleep(600)
         finally:
             ended.append("tidied")
         return NoConfig()
 
-    running = asyncio.create_task(run(tool(run=tidy), "{}", seconds=60))
-    await asyncio.sleep(0.01)
-    began = time.monotonic()
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
+    running = asyncio.create_task(run(tool(run=tidy), "{}", seconds=600))
+    async with asyncio.timeout(60):
+        await begun.wait()
+        running.cancel()
+        await asyncio.wait({running})
+    assert running.cancelled()
     assert ended == ["tidied"]
-    assert time.monotonic() - began < 0.2
 
 
 @given(st.text(), st.integers(100, 300))

@@ -17,7 +17,7 @@ from tests.upstream.embeddings import embeddings_document
 from tests.upstream.generation import new_response, steps
 from tests.upstream.journal import Entry, Journal
 from tests.upstream.script import Body, Script, Scripts
-from tests.upstream.sending import Record, break_off, follow, produce, send_recording, send_script
+from tests.upstream.sending import Pace, Record, break_off, follow, produce, send_recording, send_script
 from tests.upstream.servers import OPENAI, Refusal, ServerKind
 
 WRONG_KEY = "sk-wrong"
@@ -135,13 +135,14 @@ class Upstream:
     async def _answer(
         self, request: web.Request, script: Script, record: Record, entry: Entry, body: Body
     ) -> web.StreamResponse:
+        pace = Pace(script, entry, self._holds[script.hold] if script.held_after >= 0 else None)
         if body.get("background"):
-            record.task = asyncio.create_task(produce(script, record, entry, body))
+            record.task = asyncio.create_task(produce(pace, record, body))
             return (
                 await follow(request, record, -1, script) if body.get("stream") else web.json_response(record.response)
             )
         if body.get("stream"):
-            answered = await send_script(request, script, record, entry, body)
+            answered = await send_script(request, pace, record, body)
             await record.end()
             return answered
         await asyncio.sleep(script.first_delay)
@@ -198,7 +199,7 @@ class Upstream:
 
     async def _early(self, request: web.Request, script: Script) -> web.StreamResponse | None:
         """What a script does before any header is sent, or None where it goes on to answer."""
-        if script.hold:
+        if script.hold and script.held_after < 0:
             await self._holds[script.hold].wait()
         if script.at_headers:
             await asyncio.sleep(script.first_delay)

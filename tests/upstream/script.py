@@ -24,7 +24,8 @@ _MARKER = re.compile(r"\[\[script\s+(\{.*?\})\s*\]\]", re.DOTALL)
 @dataclass(frozen=True, slots=True)
 class Script:
     """Times are in seconds, counted from the request for the first and between deltas for the rest. What is given a
-    `hold` says nothing, not even headers, before that name is let go of (`ResponsesServer.let_go`).
+    `hold` says nothing, not even headers, before that name is let go of (`ResponsesServer.let_go`); with `held_after`
+    it says so many deltas first.
 
     `deltas` gives the pieces of the text exactly; else `text` is cut after every `words` words. `fault` strikes after
     `after` deltas (-1: before any event), or with `at_headers` before the headers; `error` is what it says. `status`
@@ -47,6 +48,7 @@ class Script:
     no_usage: bool = False
     usage: Mapping[str, Any] = field(default_factory=dict)
     hold: str = ""
+    held_after: int = -1
     first_delay: float = 0.0
     delay: float = 0.0
     status: int = 200

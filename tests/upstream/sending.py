@@ -53,12 +53,10 @@ async def open_stream(request: web.Request, headers: Mapping[str, str]) -> web.S
     return response
 
 
-async def send_script(
-    request: web.Request, script: Script, record: Record, entry: Entry, body: Body
-) -> web.StreamResponse:
+async def send_script(request: web.Request, pace: "Pace", record: Record, body: Body) -> web.StreamResponse:
     """Generates while it sends; ends early where the script has a fault."""
+    script, entry = pace.script, pace.entry
     response = await open_stream(request, script.headers)
-    pace = Pace(script, entry)
     if pace.faulty and script.after < 0:
         return await _fail(request, response, script, record)
     for step in steps(script, record.response, body):
@@ -76,22 +74,28 @@ async def send_script(
 
 
 class Pace:
-    """Keeps deltas at their times, counted from the start, so that lateness does not add up."""
+    """Keeps deltas at their times, counted from the start, so that lateness does not add up. A `hold` lasts until it
+    is set."""
 
-    def __init__(self, script: Script, entry: Entry) -> None:
-        self._script = script
-        self._entry = entry
+    def __init__(self, script: Script, entry: Entry, hold: asyncio.Event | None) -> None:
+        self.script = script
+        self.entry = entry
+        self._hold = hold
         self._start = time.monotonic()
 
     @property
     def faulty(self) -> bool:
-        return bool(self._script.fault) and self._entry.deltas >= self._script.after
+        return bool(self.script.fault) and self.entry.deltas >= self.script.after
 
     async def wait(self) -> None:
-        due = self._start + self._script.first_delay + self._entry.deltas * self._script.delay
+        if self._hold is not None and self.entry.deltas == self.script.held_after:
+            held = time.monotonic()
+            await self._hold.wait()
+            self._start += time.monotonic() - held
+        due = self._start + self.script.first_delay + self.entry.deltas * self.script.delay
         if (rest := due - time.monotonic()) > 0:
             await asyncio.sleep(rest)
-        self._entry.deltas += 1
+        self.entry.deltas += 1
 
 
 async def _fail(
@@ -137,11 +141,10 @@ async def send_recording(request: web.Request, script: Script, entry: Entry) -> 
     return response
 
 
-async def produce(script: Script, record: Record, entry: Entry, body: Body) -> None:
+async def produce(pace: Pace, record: Record, body: Body) -> None:
     """Generates in the background; whoever wants the events follows the record."""
-    pace = Pace(script, entry)
     try:
-        for step in steps(script, record.response, body):
+        for step in steps(pace.script, record.response, body):
             if step.paced:
                 await pace.wait()
             await record.add(step.event)
