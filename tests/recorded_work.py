@@ -7,12 +7,14 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
+import pytest
 import redis
 from django.conf import settings as django_settings
 from django.db import connections
 from django.utils import timezone
 
 from core import outbox
+from core.bell import Bell
 from core.models import User, Work
 
 WAIT = 60
@@ -52,9 +54,15 @@ def register() -> None:
     outbox.register("test.plain", lambda claim: _recorders["test.plain"].handle(claim), max_attempts=1)
 
 
-def begin() -> None:
-    """Forget what an earlier test recorded, and what it left in the broker."""
+def begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget what an earlier test recorded, and what it left in the broker.
+
+    Workers are asked at each enqueueing: those who ask soon after one another share a ring (`core.bell`), and the one
+    before may be of an earlier test.
+    """
     register()
+    outbox._bell.close()
+    monkeypatch.setattr(outbox, "_bell", Bell(outbox.publish, interval=0.0))
     _recorders.update({kind: Recorder() for kind in _recorders})
     broker().flushdb()
 

@@ -18,8 +18,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def recorder() -> Recorder:
-    begin()
+def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    begin(monkeypatch)
     return recorder_of()
 
 
