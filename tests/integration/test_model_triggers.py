@@ -58,14 +58,17 @@ def test_a_finished_tool_call_never_changes() -> None:
         change(row, status="running", finished_at=None)()
 
 
-def test_every_trigger_of_ours_is_shown_to_refuse_here() -> None:
+def test_every_trigger_of_ours_is_shown_to_do_its_work() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal ORDER BY tgname")
         triggers = [name for (name,) in cursor.fetchall()]
     assert triggers == [
         "chat_assistantversion_final",
         "chat_assistantversion_stores_final",
+        "chat_fact_gone",  # in test_facts_recalled.py: it erases
         "chat_fallbackmodel_final",
+        "chat_item_changed",  # in test_summaries.py, as the next: they drop summaries
+        "chat_item_gone",
         "tools_toolcall_final",
         "tools_toolcall_kept",  # in test_audit.py: it refuses the application's role only
     ]
