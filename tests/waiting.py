@@ -1,14 +1,12 @@
 """Waiting for what has to come about, as long as the slowest machine may take: nothing is proved by how long it took.
 
 What has to come soon is held against what would make it late (a patience, an interval, a program that sleeps), which a
-test makes long, and not against a clock.
+test makes long, and not against a clock. For programs without Django too; what rows say is `tests.stored`'s.
 """
 
 import asyncio
 import time
 from collections.abc import Callable
-
-from core.bridge import in_database
 
 # Seconds.
 PATIENCE = 60.0
@@ -22,14 +20,7 @@ def wait_until(reached: Callable[[], object]) -> None:
 
 
 async def until(reached: Callable[[], object]) -> None:
-    """As `wait_until`, letting the event loop work. `reached` must not block: see `until_stored`."""
+    """As `wait_until`, letting the event loop work. `reached` must not block: see `tests.stored.until_stored`."""
     async with asyncio.timeout(PATIENCE):
         while not reached():
             await asyncio.sleep(0.01)
-
-
-async def until_stored(reached: Callable[[], object]) -> None:
-    """As `until`, of what the rows say."""
-    async with asyncio.timeout(PATIENCE):
-        while not await in_database(reached):
-            await asyncio.sleep(0.02)

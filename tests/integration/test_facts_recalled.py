@@ -18,9 +18,9 @@ from tests import factories
 from tests.chaos.evidence import turn_row
 from tests.chat_client import running_turns, tab_of
 from tests.responses_server import ResponsesServer
+from tests.stored import until_stored
 from tests.threads import in_thread
 from tests.upstream.answers import message_text
-from tests.waiting import until_stored
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

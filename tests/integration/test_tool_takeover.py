@@ -21,7 +21,8 @@ from tests.chaos.evidence import turn_row
 from tests.chaos.holds import Holds
 from tests.chaos.webs import web_processes
 from tests.responses_server import ResponsesServer
-from tests.waiting import PATIENCE, until_stored
+from tests.stored import until_stored
+from tests.waiting import PATIENCE
 from tools.models import ToolCall
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -14,7 +14,8 @@ from tests.chaos.browser import browser
 from tests.chaos.webs import web_processes
 from tests.chat_client import running_turns, tab_of
 from tests.responses_server import ResponsesServer
-from tests.waiting import until, until_stored
+from tests.stored import until_stored
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
