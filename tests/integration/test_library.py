@@ -28,12 +28,9 @@ JSON = {"Accept": "application/json"}
 
 @pytest.fixture(autouse=True)
 def files(tmp_path: Path, settings: Settings) -> Path:
-    """A storage of the test's own, and static files by their plain names."""
-    storages: dict[str, Any] = settings.STORAGES
-    settings.STORAGES = {
-        "default": {**storages["default"], "OPTIONS": {"location": str(tmp_path / "files"), "base_url": None}},
-        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
-    }
+    """A storage of the test's own."""
+    location = {"location": str(tmp_path / "files"), "base_url": None}
+    settings.STORAGES = {**settings.STORAGES, "default": {**settings.STORAGES["default"], "OPTIONS": location}}
     return tmp_path / "files"
 
 
