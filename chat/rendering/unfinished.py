@@ -10,9 +10,11 @@ import re
 from dataclasses import dataclass
 
 _FENCE_LINE = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*(?P<fence>`{3,}|~{3,})(?P<info>.*)")
-# the beginning of a heading, list item, rule, underline, fence, quote or table row, but nothing of its text yet
+# the beginning of a heading, list item, rule, underline, fence, quote or table row, but nothing of its text yet; a
+# number with a blank behind it is text
 _MARKER_ONLY = re.compile(
-    r"[ \t>]*(?:#{1,6}|[-+*_=~`:|\s]+|\d{1,9}[.)]?|(?:[-+*]|\d{1,9}[.)])\s+(?:[-+*_~`]+|\[[ xX]?\]?)?)?[ \t]*"
+    r"[ \t>]*(?:#{1,6}|[-+*_=~`:|\s]+|\d{1,9}(?:[.)]|(?![ \t]))"
+    r"|(?:[-+*]|\d{1,9}[.)])\s+(?:[-+*_~`]+|\[[ xX]?\]?)?)?[ \t]*"
 )
 _BLOCK_START = re.compile(r"[ \t]*(?:#{1,6}[ \t]|[-+*][ \t]|\d{1,9}[.)][ \t]|>|\|)")
 _BLANK_LINE = re.compile(r"\n[ \t]*\n")

@@ -165,6 +165,7 @@ async def events_of(response: httpx2.Response, reading: Reading) -> AsyncGenerat
     """The events of one connection whose status was 2xx. What breaks it is told to `reading`, never raised."""
     wire = Wire(response)
     chunks = wire.chunks()
+    speaks = False
     async with aclosing(chunks):
         try:
             async for chunk in chunks:
@@ -172,8 +173,8 @@ async def events_of(response: httpx2.Response, reading: Reading) -> AsyncGenerat
                     yield event
                 if reading.over or reading.assembler.error is not None:
                     break
-                # the first words are shown as they come
-                wire.gathers = reading.speaks
+                # the first words are shown as they come, and so is what tells how to show them
+                wire.gathers, speaks = speaks, reading.speaks
             else:
                 for event in reading.close():
                     yield event
