@@ -5,10 +5,13 @@
 # PostgreSQL. When its memory is full it refuses writes, which one can see, and drops nothing silently.
 set -eu
 : "${REDIS_PASSWORD:?}"
-printf 'requirepass "%s"\n' "$REDIS_PASSWORD" | exec redis-server - \
+# a pipe would leave the shell as the one that is told to stop
+exec redis-server - \
     --dir "${REDIS_DIR:-/data}" \
     --port "${REDIS_PORT:-6379}" \
     --save "" \
     --appendonly no \
     --maxmemory "${REDIS_MEMORY:-256mb}" \
-    --maxmemory-policy noeviction
+    --maxmemory-policy noeviction <<EOF
+requirepass "$REDIS_PASSWORD"
+EOF

@@ -130,11 +130,21 @@ class Machine:
         process = self.running.pop(service)
         process.send_signal(getattr(signal, self.services[service].get("stop_signal", "SIGTERM")))
         try:
-            return process.wait(timeout=_seconds(self.services[service]["stop_grace_period"]))
+            code = process.wait(timeout=_seconds(self.services[service]["stop_grace_period"]))
+            _until(lambda: not _lives(process.pid), STARTUP_SECONDS, f"nothing is left of {service}")
+            return code
         finally:
-            if process.poll() is None:
+            if _lives(process.pid):
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+
+
+def _lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _seconds(text: str) -> int:
