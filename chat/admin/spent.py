@@ -1,5 +1,6 @@
 """Sums of tokens and cost above a list in the admin: of what its filters leave, on all its pages."""
 
+from abc import abstractmethod
 from typing import Any
 
 from django.db.models import QuerySet
@@ -13,9 +14,9 @@ from core.admin import ReadOnlyAdmin
 class SpentAbove(ReadOnlyAdmin):
     change_list_template = "admin/chat/spent_list.html"
 
+    @abstractmethod
     def spent(self, rows: QuerySet[Any]) -> list[Spent]:
         """The sums of these rows."""
-        raise NotImplementedError
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         answer = super().changelist_view(request, extra_context)
