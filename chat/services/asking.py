@@ -18,7 +18,8 @@ from chat.models import AssistantVersion
 from chat.providers.base import Finished, Request, Target, output_text, refusal
 from chat.providers.registry import Providers
 from chat.selectors.targets import ModelChoice, chat_model, choice_of
-from chat.services.background_calls import Occasion, background_call
+from chat.services.background_calls import background_call
+from chat.turns.costs import Occasion
 from core.errors import UnavailableError
 from core.models import Endpoint
 from retrieval.extraction.language import detect_language

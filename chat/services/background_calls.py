@@ -1,6 +1,5 @@
 """Writes down what background calls use and cost: before a model is asked, and again when its answer is there."""
 
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -8,29 +7,15 @@ from datetime import timedelta
 
 from django.db.models.functions import Now
 
-from chat.models import BackgroundCall, Conversation
+from chat.models import BackgroundCall
 from chat.providers.base import Finished
 from chat.selectors.targets import ModelChoice
-from chat.turns.costs import used
+from chat.turns.costs import Occasion, begin_call, end_call
 from core.errors import ParleyError
 
 # A call that runs for that long has no worker any more: many times what `asking.DEADLINE` leaves it.
 LOST_AFTER = timedelta(minutes=10)
 WORKER_ENDED = "worker_ended"
-
-
-@dataclass(frozen=True, slots=True)
-class Occasion:
-    """What a model is asked for, and on whose behalf."""
-
-    purpose: BackgroundCall.Purpose
-    conversation: uuid.UUID
-    user: uuid.UUID
-    assistant: uuid.UUID
-
-    @classmethod
-    def of(cls, conversation: Conversation, purpose: BackgroundCall.Purpose) -> "Occasion":
-        return cls(purpose, conversation.pk, conversation.user_id, conversation.assistant_id)
 
 
 @dataclass(slots=True)
@@ -47,27 +32,14 @@ def background_call(occasion: Occasion, choice: ModelChoice) -> Iterator[Call]:
     One whose worker is killed has a row too: the server may have worked, and will say so on its bill.
     """
     _close_lost()
-    row = BackgroundCall.objects.create(
-        purpose=occasion.purpose,
-        conversation_id=occasion.conversation,
-        user_id=occasion.user,
-        assistant_id=occasion.assistant,
-        model=choice.row,
-        model_name=choice.row.name,
-    )
+    row = begin_call(occasion, choice)
     call = Call()
     try:
         yield call
     except ParleyError as error:
-        _close(row, choice, call.finished, error.code)
+        end_call(row, choice, call.finished, error.code)
         raise
-    _close(row, choice, call.finished, "")
-
-
-def _close(row: BackgroundCall, choice: ModelChoice, finished: Finished, error_code: str) -> None:
-    # only these columns: what it was asked for may have been deleted meanwhile
-    rows = BackgroundCall.objects.filter(pk=row.pk)
-    rows.update(**used(finished, choice.row), error_code=error_code[:50], finished_at=Now())
+    end_call(row, choice, call.finished, "")
 
 
 def _close_lost() -> None:

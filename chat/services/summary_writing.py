@@ -13,8 +13,8 @@ from chat.models import BackgroundCall, Conversation
 from chat.selectors.branches import PastTurn
 from chat.selectors.targets import ModelChoice
 from chat.services.asking import Said, ask, in_language_of, quoted
-from chat.services.background_calls import Occasion
 from chat.services.grounding import Unfounded, unfounded
+from chat.turns.costs import Occasion
 from tools.running import cut
 
 # Tokens of conversation that one question carries, and that a summary may have.

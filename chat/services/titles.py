@@ -11,8 +11,8 @@ from chat.models import BackgroundCall, Conversation
 from chat.realtime.hints import conversation_changed
 from chat.selectors.branches import PastTurn, branch_ids, past_turns
 from chat.services.asking import ask, in_language_of, quoted, utility_model
-from chat.services.background_calls import Occasion
 from chat.services.summary_writing import bounded
+from chat.turns.costs import Occasion
 
 TITLE_CHARS = 60
 # Beyond that it is no title that came out long, but something else.

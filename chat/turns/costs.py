@@ -1,13 +1,52 @@
-"""What a response cost."""
+"""What a response cost, and the rows that keep what questions outside of a turn's steps cost."""
 
+import uuid
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from django.db.models.functions import Now
+
+from chat.models import BackgroundCall, Conversation
 from chat.providers.base import Finished, Usage
+from chat.selectors.targets import ModelChoice
 from core.models import EndpointModel
 
 
-def used(finished: Finished, model: EndpointModel) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """What a model is asked for, and on whose behalf."""
+
+    purpose: BackgroundCall.Purpose
+    conversation: uuid.UUID
+    user: uuid.UUID
+    assistant: uuid.UUID
+
+    @classmethod
+    def of(cls, conversation: Conversation, purpose: BackgroundCall.Purpose) -> "Occasion":
+        return cls(purpose, conversation.pk, conversation.user_id, conversation.assistant_id)
+
+
+def begin_call(occasion: Occasion, choice: ModelChoice) -> BackgroundCall:
+    """Write the row before the model is asked: the server may have worked, whatever happens to this process."""
+    return BackgroundCall.objects.create(
+        purpose=occasion.purpose,
+        conversation_id=occasion.conversation,
+        user_id=occasion.user,
+        assistant_id=occasion.assistant,
+        model=choice.row,
+        model_name=choice.row.name,
+    )
+
+
+def end_call(call: BackgroundCall, choice: ModelChoice, finished: Finished, error_code: str) -> None:
+    """Say how it ended and what it used; `error_code` is empty where something came of it."""
+    # only these columns: what it was asked for may have been deleted meanwhile
+    rows = BackgroundCall.objects.filter(pk=call.pk)
+    rows.update(**_used(finished, choice.row), error_code=error_code[:50], finished_at=Now())
+
+
+def _used(finished: Finished, model: EndpointModel) -> dict[str, Any]:
     """The columns of a `BackgroundCall` that say how the server's answer ended and what it used."""
     usage = finished.usage or Usage()
     return {

@@ -9,14 +9,12 @@ import logging
 from contextlib import aclosing
 from typing import Any
 
-from django.db.models.functions import Now
-
 from chat.errors import GenerationFailedError, UpstreamTimeoutError
 from chat.models import AssistantVersion, BackgroundCall, Conversation
 from chat.providers.base import Finished, Request, output_text
 from chat.providers.registry import Providers
 from chat.selectors.targets import ModelChoice, choice_of
-from chat.turns.costs import used
+from chat.turns.costs import Occasion, begin_call, end_call
 from chat.turns.job import Job
 from core.bridge import in_database
 from core.endpoints import NoModelError
@@ -88,12 +86,12 @@ async def _asked(job: Job, providers: Providers, choice: ModelChoice, call: Back
         question = _question(finished)
     except TimeoutError as late:
         error = UpstreamTimeoutError()
-        await in_database(_ended, call, choice, finished, error.code)
+        await in_database(end_call, call, choice, finished, error.code)
         raise error from late
     except ParleyError as error:
-        await in_database(_ended, call, choice, finished, error.code)
+        await in_database(end_call, call, choice, finished, error.code)
         raise
-    await in_database(_ended, call, choice, finished, "")
+    await in_database(end_call, call, choice, finished, "")
     return question
 
 
@@ -122,18 +120,6 @@ def _quoted(tag: str, text: str) -> str:
 
 
 def _begun(job: Job, choice: ModelChoice) -> BackgroundCall:
-    """Written down before it is asked: the server may have worked, whatever happens to this process."""
-    conversation = Conversation.objects.only("assistant_id").get(id=job.claimed.conversation)
-    return BackgroundCall.objects.create(
-        purpose=BackgroundCall.Purpose.QUESTION,
-        conversation_id=job.claimed.conversation,
-        user_id=job.claimed.user,
-        assistant_id=conversation.assistant_id,
-        model=choice.row,
-        model_name=choice.row.name,
-    )
-
-
-def _ended(call: BackgroundCall, choice: ModelChoice, finished: Finished, error_code: str) -> None:
-    rows = BackgroundCall.objects.filter(pk=call.pk)
-    rows.update(**used(finished, choice.row), error_code=error_code[:50], finished_at=Now())
+    claimed = job.claimed
+    assistant = Conversation.objects.only("assistant_id").get(id=claimed.conversation).assistant_id
+    return begin_call(Occasion(BackgroundCall.Purpose.QUESTION, claimed.conversation, claimed.user, assistant), choice)

@@ -13,12 +13,12 @@ from chat.models import BackgroundCall, Fact, FactReading, Item, Turn
 from chat.selectors.branches import past_turns
 from chat.selectors.memory import Reader, RecalledFact, nearest_facts, remembers
 from chat.services.asking import utility_model
-from chat.services.background_calls import Occasion
 from chat.services.facts.keeping import Learnt, keep, take_turn
 from chat.services.facts.reading import Message, NotedFact, read_message
 from chat.services.facts.vectors import present_model
 from chat.services.facts.words import MAX_CHARS, is_founded, is_secret, own_words
 from chat.services.summary_writing import bounded
+from chat.turns.costs import Occasion
 from core.models import EndpointModel
 from retrieval.ingestion.embedding import embed_texts
 

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from chat.selectors.memory import RecalledFact
 from chat.selectors.targets import ModelChoice
 from chat.services.asking import ask, in_language_of, quoted
-from chat.services.background_calls import Occasion
 from chat.services.facts.words import MAX_CHARS
 from chat.services.summary_writing import bounded
+from chat.turns.costs import Occasion
 
 logger = logging.getLogger(__name__)
 
