@@ -2,12 +2,10 @@
 
 import asyncio
 import logging
-import threading
 import uuid
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.db.models.functions import Now
 
 import chat.tasks  # noqa: F401 - says who does the work, as in a worker
@@ -24,6 +22,7 @@ from core.models import User, Work
 from tests import factories
 from tests.chat_client import running_turns, tab_of
 from tests.responses_server import ResponsesServer
+from tests.threads import in_thread
 from tests.upstream.script import Body, Script
 from tests.upstream.summaries import is_about_summary, lying_record, truthful_record
 from tests.waiting import until
@@ -429,15 +428,8 @@ def test_what_goes_while_it_is_summarised_is_in_no_summary(
     conversation = talk(person, assistant, 10)
     gone = Item.objects.get(turn__depth=1, turn__conversation=conversation, role="assistant")
 
-    def delete() -> None:
-        gone.delete()
-        connection.close()
-
     def answer(body: Body) -> Script:
-        # the server's own thread runs an event loop, where Django asks no database
-        worker = threading.Thread(target=delete)
-        worker.start()
-        worker.join()
+        in_thread(gone.delete)
         return truthful_record(body)
 
     upstream.compute(answer)
