@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from chat.admin.sent import SentPages, sent_link
 from chat.admin.spent import SpentAbove
 from chat.models import (
+    BackgroundCall,
     Citation,
     Conversation,
     Item,
@@ -132,7 +133,7 @@ class ConversationAdmin(ReadOnlyAdmin):
     @admin.display(description="In the background")
     def background_link(self, conversation: Conversation) -> str:
         url = reverse("admin:chat_backgroundcall_changelist")
-        text = _("%d calls") % conversation.background_calls.count()
+        text = _("%d calls") % BackgroundCall.objects.filter(conversation=conversation).count()
         return format_html('<a href="{}?conversation__id__exact={}">{}</a>', url, conversation.pk, text)
 
 
