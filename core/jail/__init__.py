@@ -8,10 +8,12 @@ already open.
 
     outcome = jail.run("retrieval.extraction.entry:run", data=path, arguments={"mime": mime})
 
-`run` never raises for what the function did: the outcome is a `Value` or a `Failure`.
+`run` never raises for what the function did: the outcome is a `Value` or a `Failure`. A function may say how far it
+is (`core.jail.progress.report`), for whoever passes `on_progress`.
 """
 
 from core.jail.outcome import Failure, FailureCode, Json, Limits, Outcome, Value
+from core.jail.progress import OnProgress
 from core.jail.runner import run
 
-__all__ = ["Failure", "FailureCode", "Json", "Limits", "Outcome", "Value", "run"]
+__all__ = ["Failure", "FailureCode", "Json", "Limits", "OnProgress", "Outcome", "Value", "run"]

@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from core.jail import progress
 from core.jail.confine import confine
 from core.jail.outcome import FailureCode, Limits
 
@@ -54,6 +55,8 @@ def main() -> None:
     with os.fdopen(int(sys.argv[1]), "rb") as stream:
         order = orjson.loads(stream.read())
     limits = Limits(**order["limits"])
+    if order["progress"] >= 0:
+        progress.open_pipe(order["progress"])
     answer = Answer(limits.output_bytes)
     try:
         protections = confine(limits, parent=int(sys.argv[2]))

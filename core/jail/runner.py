@@ -18,6 +18,7 @@ from typing import IO
 import orjson
 
 from core.jail.outcome import Failure, FailureCode, Json, Limits, Outcome, Value
+from core.jail.progress import Listener, OnProgress
 
 _PROJECT = Path(__file__).resolve().parents[2]
 _HEADER_BYTES = 64 * 1024
@@ -45,29 +46,50 @@ def run(
     data: bytes | Path = b"",
     arguments: Mapping[str, Json] | None = None,
     limits: Limits | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Outcome:
     """Call `function` ("module:name") as `name(data, **arguments)` in a jailed child process and wait for it.
 
     `data` is bytes or the path of a file; the child gets an open descriptor, not the path. The function
-    returns something orjson can write, or bytes. Raises OSError only where the file or the child cannot be
-    opened.
+    returns something orjson can write, or bytes. `on_progress(done, total)` is called in this thread with what
+    the function reports (`core.jail.progress.report`), a few times a second at most; what it raises ends the
+    child and comes out here. Otherwise raises OSError only where the file or the child cannot be opened.
     """
     limits = limits or Limits()
-    order = orjson.dumps({"function": function, "arguments": arguments or {}, "limits": asdict(limits)})
-    with _opened(data) as source, _opened(order) as paper:
-        command = [sys.executable, "-E", "-s", "-B", "-X", "utf8", "-m", "core.jail.child"]
-        child = subprocess.Popen(
-            [*command, str(paper.fileno()), str(os.getpid())],
-            cwd=_PROJECT,
-            env=_ENVIRONMENT,
-            stdin=source,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=(paper.fileno(),),
-            start_new_session=True,
-        )
-    with child:
-        return _Watch(child, limits).outcome()
+    with _opened(data) as source, _progress_pipe(on_progress) as (listener, reports):
+        pipe = reports.fileno() if reports else -1
+        order = {"function": function, "arguments": arguments or {}, "limits": asdict(limits), "progress": pipe}
+        with _opened(orjson.dumps(order)) as paper:
+            child = _start(source, paper.fileno(), pipe)
+        if reports:
+            reports.close()  # or its end would never be reached
+        with child:
+            return _Watch(child, limits, listener).outcome()
+
+
+def _start(source: IO[bytes], paper: int, reports: int) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-E", "-s", "-B", "-X", "utf8", "-m", "core.jail.child"]
+    return subprocess.Popen(
+        [*command, str(paper), str(os.getpid())],
+        cwd=_PROJECT,
+        env=_ENVIRONMENT,
+        stdin=source,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        pass_fds=[descriptor for descriptor in (paper, reports) if descriptor >= 0],
+        start_new_session=True,
+    )
+
+
+@contextlib.contextmanager
+def _progress_pipe(on_progress: OnProgress | None) -> Iterator[tuple[Listener | None, IO[bytes] | None]]:
+    """The two ends of the pipe for reports, where somebody wants to hear them."""
+    if on_progress is None:
+        yield None, None
+        return
+    ours, theirs = os.pipe()
+    with os.fdopen(ours, "rb", buffering=0), os.fdopen(theirs, "wb", buffering=0) as reports:
+        yield Listener(ours, on_progress), reports
 
 
 @contextlib.contextmanager
@@ -88,6 +110,7 @@ class _Watch:
 
     child: subprocess.Popen[bytes]
     limits: Limits
+    listener: Listener | None = None
     output: bytearray = field(default_factory=bytearray)
     diagnostics: bytearray = field(default_factory=bytearray)
     stopped: FailureCode | None = None
@@ -111,6 +134,8 @@ class _Watch:
             for stream in (self.child.stdout, self.child.stderr):
                 if stream is not None:
                     selector.register(stream, selectors.EVENT_READ)
+            if self.listener is not None:
+                selector.register(self.listener.descriptor, selectors.EVENT_READ)
             while selector.get_map() and self.stopped is None:
                 left = deadline - time.monotonic()
                 if left <= 0:
@@ -125,6 +150,8 @@ class _Watch:
                         selector.unregister(key.fileobj)
 
     def _read(self, descriptor: int) -> bool:
+        if self.listener is not None and descriptor == self.listener.descriptor:
+            return self.listener.read()
         block = os.read(descriptor, _READ_BYTES)
         if self.child.stdout is not None and descriptor == self.child.stdout.fileno():
             self.output += block

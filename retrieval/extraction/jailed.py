@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from core import jail
-from core.jail import Failure, FailureCode, Json, Limits
+from core.jail import Failure, FailureCode, Json, Limits, OnProgress
 from retrieval.errors import (
     CorruptFileError,
     ExtractionCrashedError,
@@ -47,15 +47,18 @@ class ExtractionLimits:
         )
 
 
-def extract_file(path: Path, *, mime: str, limits: ExtractionLimits | None = None) -> Extraction:
+def extract_file(
+    path: Path, *, mime: str, limits: ExtractionLimits | None = None, on_progress: OnProgress | None = None
+) -> Extraction:
     """The text of the file at `path`, which is of the kind `mime` (as `sniff` found it).
 
-    Blocks until a child process has read it. Raises an ExtractionError for whatever is wrong with the file,
-    and OSError where it is not there.
+    Blocks until a child process has read it; meanwhile `on_progress(done, total)` hears of the pages read, a few
+    times a second, in this thread. What it raises ends the reading. Raises an ExtractionError for whatever is wrong
+    with the file, and OSError where it is not there.
     """
     limits = limits or ExtractionLimits()
     arguments: dict[str, Json] = {"mime": mime, "max_chars": limits.max_chars, "max_pages": limits.max_pages}
-    outcome = jail.run(ENTRY, data=path, arguments=arguments, limits=limits.of_the_jail())
+    outcome = jail.run(ENTRY, data=path, arguments=arguments, limits=limits.of_the_jail(), on_progress=on_progress)
     if isinstance(outcome, Failure):
         logger.warning("%s of a %s: %s %s", outcome.code, mime, outcome.error, outcome.message)
         raise _explained(outcome, limits)

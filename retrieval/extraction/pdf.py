@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pypdfium2
 import pypdfium2.raw as pdfium
 
+from core.jail.progress import report
 from retrieval.errors import CorruptFileError, EncryptedFileError, TooManyPagesError
 from retrieval.extraction.builder import MAX_HEADINGS, Bounds, TextBuilder, one_line
 from retrieval.extraction.result import Extraction
@@ -57,6 +58,7 @@ def _read(document: pypdfium2.PdfDocument, mime: str, bounds: Bounds) -> Extract
             offset = builder.block(text)
             _mark_headings(builder, entries.get(number, []), text, offset)
         builder.end_page()
+        report(number + 1, len(document))
     return builder.finish(mime=mime, extractor=EXTRACTOR, no_text=NO_TEXT)
 
 

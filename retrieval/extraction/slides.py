@@ -12,6 +12,7 @@ from posixpath import basename, dirname, join, normpath
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
+from core.jail.progress import report
 from retrieval.errors import CorruptFileError, TooLargeError, TooManyPagesError
 from retrieval.extraction.builder import Bounds, TextBuilder
 from retrieval.extraction.result import Extraction
@@ -42,7 +43,7 @@ def _read(package: "_Package", bounds: Bounds) -> TextBuilder:
     slides = [targets[_relation(node)] for node in _all(package.part(PRESENTATION), "sldId")]
     if len(slides) > bounds.max_pages:
         raise TooManyPagesError(f"This presentation has {len(slides):,} slides; at most {bounds.max_pages:,} are read.")
-    for slide in slides:
+    for number, slide in enumerate(slides, 1):
         builder.begin_page()
         for shape in _titles_first(_all(package.part(slide), "spTree")):
             _write(builder, shape)
@@ -50,6 +51,7 @@ def _read(package: "_Package", bounds: Bounds) -> TextBuilder:
             if kind == "notesSlide":
                 _write_notes(builder, package.part(target))
         builder.end_page()
+        report(number, len(slides))
     builder.title = _document_title(package)
     return builder
 

@@ -67,6 +67,16 @@ def test_it_is_quick_enough_for_many_small_files() -> None:
     assert 0 < seconds() - before < 2
 
 
+@pytest.mark.parametrize("file", ["lighthouse.pdf", "harbour.docx"])
+def test_the_pages_read_are_told(file: str) -> None:
+    told: list[tuple[int, int]] = []
+    path = FILES / file
+    pages = extract_file(
+        path, mime=sniff(path), limits=SMALL, on_progress=lambda done, total: told.append((done, total))
+    ).pages
+    assert told[-1:] == ([(len(pages), len(pages))] if pages else [])
+
+
 @pytest.mark.parametrize("file", ["scanned.pdf", "picture.png"])
 def test_pictures_only(file: str) -> None:
     with pytest.raises(NoTextFoundError):
