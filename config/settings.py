@@ -242,6 +242,9 @@ EMBEDDING_MODEL = env.str("EMBEDDING_MODEL", "text-embedding-3-small")
 TOOLS = env.list("TOOLS", default=["tools.builtin.clock.CURRENT_TIME", "tools.builtin.search.FILE_SEARCH"])
 
 # Limits --------------------------------------------------------------------------------------------------------
+QUOTA_FILES = env.int("QUOTA_FILES", 0)
+QUOTA_BYTES = env.int("QUOTA_BYTES", 0)
+QUOTA_TOKENS = env.int("QUOTA_TOKENS", 0)
 UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", 64 * 1024 * 1024)
 MESSAGE_MAX_CHARS = env.int("MESSAGE_MAX_CHARS", 50_000)
 MESSAGE_MAX_FILES = env.int("MESSAGE_MAX_FILES", 20)

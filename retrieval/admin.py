@@ -12,14 +12,15 @@ from django.template.defaultfilters import filesizeformat
 from core.admin import GrantedAdmin
 from core.errors import ParleyError
 from core.models import User
-from retrieval import services
-from retrieval.models import Document, File, VectorStore
+from retrieval import quotas, services
+from retrieval.models import Document, File, Quota, VectorStore
 
 if TYPE_CHECKING:
     DocumentAdminBase = admin.ModelAdmin[Document]
     FileAdminBase = admin.ModelAdmin[File]
+    QuotaAdminBase = admin.ModelAdmin[Quota]
 else:
-    DocumentAdminBase = FileAdminBase = admin.ModelAdmin
+    DocumentAdminBase = FileAdminBase = QuotaAdminBase = admin.ModelAdmin
 
 PER_PAGE = 50
 
@@ -121,6 +122,31 @@ class FileAdmin(FileAdminBase):
 
     def has_delete_permission(self, request: HttpRequest, obj: File | None = None) -> bool:
         return False
+
+
+@admin.register(Quota)
+class QuotaAdmin(QuotaAdminBase):
+    """How much people may keep. Whoever may change this may raise their own."""
+
+    list_display = ["subject", "files", "size", "tokens", "used"]
+    list_select_related = ["user", "group"]
+    list_per_page = PER_PAGE
+    search_fields = ["user__email", "group__name"]
+    autocomplete_fields = ["user", "group"]
+    fields = ["user", "group", "everyone", "files", "size", "tokens", "used"]
+    readonly_fields = ["used"]
+
+    @admin.display(description="Of")
+    def subject(self, quota: Quota) -> str:
+        return "everyone" if quota.everyone else str(quota.user or quota.group)
+
+    @admin.display(description="Used now", empty_value="–")
+    def used(self, quota: Quota) -> str | None:
+        """Of one person only: a group has what its members have, one by one."""
+        if quota.user is None:
+            return None
+        now = quotas.usage(quota.user)
+        return f"{now.files:,} files, {filesizeformat(now.size)}, {now.tokens:,} tokens"
 
 
 def _for_each(

@@ -12,21 +12,22 @@ RetrievalError
 │   ├── ExtractionTimeoutError      reading it took too long
 │   ├── ExtractionMemoryError       reading it took too much memory
 │   └── ExtractionCrashedError      the reader fell over
-└── EmbeddingError                  (a text cannot be turned into a vector)
-    ├── EmbeddingKeyError           the server does not accept the key
-    ├── EmbeddingRefusedError       the server does not accept the request
-    │   └── EmbeddingInputError     a text is too long for the model
-    ├── EmbeddingDimensionError     vectors of another length than the store's
-    ├── EmbeddingInvalidError       what came back are no vectors
-    ├── EmbeddingUnavailableError   the server does not answer, or not now
-    └── EmbeddingProviderError      no such provider is registered
+├── EmbeddingError                  (a text cannot be turned into a vector)
+│   ├── EmbeddingKeyError           the server does not accept the key
+│   ├── EmbeddingRefusedError       the server does not accept the request
+│   │   └── EmbeddingInputError     a text is too long for the model
+│   ├── EmbeddingDimensionError     vectors of another length than the store's
+│   ├── EmbeddingInvalidError       what came back are no vectors
+│   ├── EmbeddingUnavailableError   the server does not answer, or not now
+│   └── EmbeddingProviderError      no such provider is registered
+└── QuotaExceededError              (a person may not keep so much; also a LimitError)
 
 `extraction_error` makes the error that a jailed reader named by its code.
 """
 
 from typing import ClassVar
 
-from core.errors import ParleyError
+from core.errors import LimitError, ParleyError
 
 
 class RetrievalError(ParleyError):
@@ -118,6 +119,13 @@ class EmbeddingUnavailableError(EmbeddingError):
 
 class EmbeddingProviderError(EmbeddingError):
     code: ClassVar[str] = "embedding_provider"
+
+
+class QuotaExceededError(RetrievalError, LimitError):
+    """Not retryable by itself: something has to be deleted first, or a limit raised."""
+
+    code: ClassVar[str] = "quota_exceeded"
+    status: ClassVar[int] = 413
 
 
 _EXTRACTION_ERRORS: dict[str, type[ExtractionError]] = {

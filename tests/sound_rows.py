@@ -27,7 +27,7 @@ from chat.models import (
     Turn,
 )
 from core.models import Endpoint, EndpointModel, Grant, SignInLink, User, Work
-from retrieval.models import Chunk, Document, Revision
+from retrieval.models import Chunk, Document, Quota, Revision
 from tests import factories
 from tools.models import ToolCall
 
@@ -65,6 +65,10 @@ def work(**values: Any) -> Work:
 
 def document(**values: Any) -> Document:
     return factories.document(factories.store(), **values)
+
+
+def quota() -> Quota:
+    return Quota.objects.create(user=factories.user(), files=3)
 
 
 def revision() -> Revision:

@@ -9,13 +9,13 @@ import uuid
 from contextlib import suppress
 from datetime import timedelta
 
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, transaction
 
 from core.errors import ParleyError
 from core.outbox import Claim, LostClaimError
-from retrieval import realtime
+from retrieval import quotas, realtime
 from retrieval.chunking import chunk
-from retrieval.errors import EmbeddingError, ExtractionError
+from retrieval.errors import EmbeddingError, ExtractionError, QuotaExceededError
 from retrieval.ingestion.embedding import embed
 from retrieval.ingestion.job import Job, NoLongerWantedError, State
 from retrieval.ingestion.swap import swap_in
@@ -59,7 +59,15 @@ def _run(job: Job) -> None:
     job.move(State.CHUNKING)
     store, title = job.document.store, extraction.title or job.document.name
     pieces = chunk(extraction, title=title, max_tokens=store.chunk_tokens, overlap=store.chunk_overlap)
+    _admit(job, sum(piece.tokens for piece in pieces))
     swap_in(job, revision, pieces, embed(job, pieces), language=extraction.language)
+
+
+def _admit(job: Job, tokens: int) -> None:
+    """Count the tokens before anything is paid for them. Raises QuotaExceededError."""
+    with transaction.atomic():
+        job.claim.guard()
+        quotas.admit_tokens(job.document, tokens)
 
 
 def _wait_or_fail(job: Job, error: ParleyError) -> None:
@@ -69,8 +77,8 @@ def _wait_or_fail(job: Job, error: ParleyError) -> None:
         logger.warning("Document %s waits: %s", job.document.pk, error)
         job.wait(error, retries=retries + 1, delay=timedelta(seconds=_DELAYS[retries]))
         return
-    # a refused key or a missing model is mended by an administrator, not by another file
-    mendable = error.retryable or isinstance(error, EmbeddingError)
+    # a refused key, a missing model or a limit is mended by an administrator, not by another file
+    mendable = error.retryable or isinstance(error, EmbeddingError | QuotaExceededError)
     job.fail(error.code, error.message, retryable=mendable)
 
 

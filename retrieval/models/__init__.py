@@ -3,6 +3,7 @@
 from retrieval.models.chunks import Chunk, ChunkEmbedding, ChunkWeights, StoreLanguage, TermFrequency
 from retrieval.models.documents import Document, Revision
 from retrieval.models.files import File
+from retrieval.models.quotas import Quota
 from retrieval.models.stores import VectorStore
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "ChunkWeights",
     "Document",
     "File",
+    "Quota",
     "Revision",
     "StoreLanguage",
     "TermFrequency",

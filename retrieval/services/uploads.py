@@ -18,7 +18,7 @@ from core import outbox
 from core.errors import ConflictError
 from core.models import User
 from core.models.grants import Role
-from retrieval import ingestion, realtime, selectors
+from retrieval import ingestion, quotas, realtime, selectors
 from retrieval.errors import EmptyFileError, TooLargeError
 from retrieval.extraction import sniff
 from retrieval.models import Document, File, VectorStore
@@ -58,7 +58,7 @@ def upload(*, user: User, store: VectorStore, name: str, content: Readable) -> U
 
     The same content in the same store is the same document; one that failed is tried again. Nothing is kept where an
     error is raised: NotFoundError, PermissionDeniedError, TooLargeError (settings.UPLOAD_MAX_BYTES), EmptyFileError,
-    and what `sniff` raises for kinds of file that are not read.
+    QuotaExceededError, and what `sniff` raises for kinds of file that are not read.
     """
     store = selectors.get_store(user, store.pk, Role.EDITOR)
     with _received(content, clean_name(name)) as received:
@@ -122,6 +122,7 @@ def _bring_back(file: File, received: _Received) -> None:
 @transaction.atomic
 def _record(user: User, store: VectorStore, name: str, received: _Received, storage_name: str) -> tuple[Document, bool]:
     """Write file, document and work in one transaction; uploads of the same content at once end in one document."""
+    quotas.admit(user, sha256=received.sha256, size=received.size)
     file = _own_file(user, received, storage_name)
     document = Document(store=store, file=file, sha256=received.sha256, name=name, uploaded_by=user)
     Document.objects.bulk_create([document], ignore_conflicts=True)

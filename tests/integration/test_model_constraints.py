@@ -12,7 +12,7 @@ from django.db import IntegrityError, models, transaction
 from chat.models import Summary
 from core.models import Work
 from core.models.grants import Role
-from retrieval.models import ChunkEmbedding, Document, StoreLanguage, TermFrequency
+from retrieval.models import ChunkEmbedding, Document, Quota, StoreLanguage, TermFrequency
 from tests import factories
 from tests.sound_rows import (
     HEX,
@@ -36,6 +36,7 @@ from tests.sound_rows import (
     memory_off,
     model,
     published,
+    quota,
     response,
     sent,
     summary,
@@ -113,6 +114,12 @@ CASES: dict[str, list[Case]] = {
         (factories.store, lambda row: change(row, dense_share=-0.01)),
     ],
     "store_kind_known": [(factories.store, lambda row: change(row, kind="heap"))],
+    "quota_one_subject": [
+        (quota, lambda row: change(row, user=None)),
+        (quota, lambda row: change(row, everyone=True)),
+        (quota, lambda row: change(row, group=Group.objects.create(name="g"))),
+    ],
+    "quota_everyone_once": [(lambda: Quota.objects.create(everyone=True), lambda row: twin(row))],
     "file_once_per_owner": [
         (lambda: factories.file(b"x", owner=factories.user()), lambda row: twin(row, storage_name="other")),
         (lambda: factories.file(b"x"), lambda row: twin(row, storage_name="other")),
