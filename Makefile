@@ -52,9 +52,10 @@ contract: venv ## ask a live server what it can do (BASE_URL=... MODEL=..., the 
 check: venv-dev ## style, types, import contracts, templates, scripts, deployment, migrations
 	@.ci/check
 
-bench: venv-dev ## measure how answers stream and what is sent (ARGS="--users 1,10,50,200 --json figures.json")
+bench: venv-dev ## measure how answers stream, what is sent, how files are read (ARGS="--users 1,10,50,200 --json figures.json")
 	@$(VENV) -m benchmarks.provider
 	@$(VENV) -m benchmarks.context.run --turns 40
+	@$(VENV) -m benchmarks.ingestion.run
 	@$(VENV) -m benchmarks.streaming.run --users 1,50,200 --searching 10 $(ARGS)
 
 format: venv-dev ## put the code into its form

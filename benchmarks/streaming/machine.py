@@ -64,14 +64,23 @@ class Machine:
         self._start(self.stack.web())
         _wait(lambda: answers(options.host, options.port, options.public_url), "web")
 
+    def start_worker(self) -> None:
+        """Start the workers; they take what waits as soon as they are there."""
+        self._start(self.stack.worker())
+
+    @property
+    def database_url(self) -> str:
+        """Where the application's role reaches PostgreSQL."""
+        return self.stack.environment()["DATABASE_URL"]
+
     def stop(self, name: str) -> None:
         self.children.pop(name).stop(soon)
 
-    def run(self, *command: str) -> str:
+    def run(self, *command: str, as_owner: bool = False) -> str:
         """Run one of our modules with the application's settings, and return what it prints."""
         return subprocess.run(
             [sys.executable, "-m", *command],
-            env=self.stack.environment(),
+            env=self.stack.environment(as_owner=as_owner),
             cwd=BASE_DIR,
             check=True,
             stdout=subprocess.PIPE,
@@ -133,7 +142,7 @@ class Usage:
         self.at_end = self._rss()
 
     def _cpu(self) -> dict[str, float]:
-        return {name: sum(map(_cpu_of, _tree(root))) + _reaped(root) for name, root in self._roots.items()}
+        return {name: sum(map(_cpu_of, _tree(root))) for name, root in self._roots.items()}
 
     def _rss(self) -> dict[str, int]:
         return {name: sum(map(_rss_of, _tree(root))) for name, root in self._roots.items()}
@@ -154,16 +163,11 @@ def _tree(root: psutil.Process) -> list[psutil.Process]:
     return [root, *root.children(recursive=True)]
 
 
-def _reaped(root: psutil.Process) -> float:
-    """CPU of children that have ended: PostgreSQL's former connections."""
-    times = root.cpu_times()
-    return float(times.children_user + times.children_system)
-
-
 def _cpu_of(process: psutil.Process) -> float:
+    """With that of children that have ended: PostgreSQL's former connections, a worker's jails."""
     with suppress(psutil.NoSuchProcess):
         times = process.cpu_times()
-        return float(times.user + times.system)
+        return float(times.user + times.system + times.children_user + times.children_system)
     return 0.0
 
 
