@@ -11,6 +11,7 @@ urlpatterns = [
     path("c/<uuid:conversation_id>/", pages.conversation, name="conversation"),
     path("c/<uuid:conversation_id>/turns/", pages.older, name="older"),
     path("c/<uuid:conversation_id>/files/", files.upload, name="upload"),
+    path("c/<uuid:conversation_id>/uploads/", files.begin, name="begin_upload"),
     path("conversations/", pages.conversations, name="conversations"),
     path("citations/<uuid:citation_id>/", citations.citation, name="citation"),
     path("turns/<uuid:turn_id>/sent/", sent.sent, name="sent"),

@@ -246,6 +246,12 @@ QUOTA_FILES = env.int("QUOTA_FILES", 0)
 QUOTA_BYTES = env.int("QUOTA_BYTES", 0)
 QUOTA_TOKENS = env.int("QUOTA_TOKENS", 0)
 UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", 64 * 1024 * 1024)
+# Larger files come in parts of so many bytes, and an upload that stands still is kept for so many hours.
+UPLOAD_PART_BYTES = env.int("UPLOAD_PART_BYTES", 5 * 1024 * 1024)
+UPLOAD_KEEP_HOURS = env.int("UPLOAD_KEEP_HOURS", 24)
+UPLOADS_MAX_UNFINISHED = env.int("UPLOADS_MAX_UNFINISHED", 100)
+# Files that a page takes at once, and files in one archive.
+UPLOAD_MAX_FILES = env.int("UPLOAD_MAX_FILES", 500)
 MESSAGE_MAX_CHARS = env.int("MESSAGE_MAX_CHARS", 50_000)
 MESSAGE_MAX_FILES = env.int("MESSAGE_MAX_FILES", 20)
 TURN_MAX_SECONDS = env.int("TURN_MAX_SECONDS", 600)

@@ -44,6 +44,21 @@ def answered(view: View) -> View:
     return cast(View, wrapper)
 
 
+def answered_as_json(view: View) -> View:
+    """As `answered`, for addresses that only programs ask: whatever they accept, errors are told as JSON."""
+
+    @wraps(view)
+    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not request.user.is_authenticated:
+            return _not_signed_in()
+        try:
+            return view(request, *args, **kwargs)
+        except ParleyError as error:
+            return error_json(error)
+
+    return cast(View, wrapper)
+
+
 def wants_json(request: HttpRequest) -> bool:
     return request.get_preferred_type(["text/html", "application/json"]) == "application/json"
 
@@ -56,9 +71,12 @@ def error_json(error: ParleyError) -> JsonResponse:
 
 def _sign_in(request: HttpRequest) -> HttpResponse:
     if wants_json(request):
-        answer = {"code": "not_signed_in", "message": "Sign in first.", "retryable": False}
-        return JsonResponse(answer, status=401)
+        return _not_signed_in()
     return redirect_to_login(request.get_full_path())
+
+
+def _not_signed_in() -> HttpResponse:
+    return JsonResponse({"code": "not_signed_in", "message": "Sign in first.", "retryable": False}, status=401)
 
 
 def _tell(request: HttpRequest, error: ParleyError) -> HttpResponse:

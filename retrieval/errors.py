@@ -12,6 +12,8 @@ RetrievalError
 │   ├── ExtractionTimeoutError      reading it took too long
 │   ├── ExtractionMemoryError       reading it took too much memory
 │   └── ExtractionCrashedError      the reader fell over
+├── OffsetError                     (a part of an upload does not go on where the last one ended)
+├── DamagedUploadError              (bytes arrived as others than were sent)
 ├── EmbeddingError                  (a text cannot be turned into a vector)
 │   ├── EmbeddingKeyError           the server does not accept the key
 │   ├── EmbeddingRefusedError       the server does not accept the request
@@ -84,6 +86,26 @@ class ExtractionCrashedError(ExtractionError):
     """Retryable where something else than the reader itself ended it."""
 
     code: ClassVar[str] = "extraction_crashed"
+
+
+class OffsetError(RetrievalError):
+    """`offset` is where the next part has to begin."""
+
+    code: ClassVar[str] = "wrong_offset"
+    status: ClassVar[int] = 409
+    retryable = True
+
+    def __init__(self, offset: int) -> None:
+        super().__init__(f"The next part has to begin at byte {offset}.")
+        self.offset = offset
+
+
+class DamagedUploadError(RetrievalError):
+    """460 is what the checksum extension of tus 1.0 answers."""
+
+    code: ClassVar[str] = "damaged_upload"
+    status: ClassVar[int] = 460
+    retryable = True
 
 
 class EmbeddingError(RetrievalError):

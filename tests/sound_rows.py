@@ -27,7 +27,7 @@ from chat.models import (
     Turn,
 )
 from core.models import Endpoint, EndpointModel, Grant, SignInLink, User, Work
-from retrieval.models import Chunk, Document, Quota, Revision
+from retrieval.models import Chunk, Document, Quota, Revision, Upload, UploadPart
 from tests import factories
 from tools.models import ToolCall
 
@@ -45,6 +45,16 @@ def twin(row: models.Model, **values: Any) -> Callable[[], Any]:
         field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields if not field.primary_key
     }
     return lambda: type(row)._default_manager.create(**{**fields, **values})
+
+
+def upload(**values: Any) -> Upload:
+    owner = factories.user()
+    fields = {"client_id": uuid.uuid4(), "name": "a.txt", "size": 10, "expires_at": NOW(), **values}
+    return Upload.objects.create(owner=owner, store=factories.store(owner=owner), **fields)
+
+
+def upload_part() -> UploadPart:
+    return UploadPart.objects.create(upload=upload(), start=0, size=5, sha256=HEX, storage_name="uploads/x")
 
 
 def endpoint() -> Endpoint:

@@ -10,7 +10,8 @@ from core import statements
 from core.errors import NotFoundError
 from core.models import User
 from retrieval import services as documents
-from retrieval.services import UploadResult
+from retrieval.models import Upload, VectorStore
+from retrieval.services import Announced, UploadResult
 from retrieval.services.uploads import Readable
 
 _LOCK = statements.select(Conversation) + " WHERE id = %(id)s FOR NO KEY UPDATE"
@@ -63,9 +64,23 @@ def upload_to_conversation(
     *, user: User, conversation_id: uuid.UUID, assistant_id: uuid.UUID | None, name: str, content: Readable
 ) -> UploadResult:
     """Put a file into the conversation's own store, which only its turns search. Raises what `upload` raises."""
-    with transaction.atomic():
-        conversation = lock_conversation(user=user, conversation_id=conversation_id, assistant_id=assistant_id)
-        if conversation.store is None:
-            conversation.store = documents.create_conversation_store(user=user, name=f"Conversation {conversation.pk}")
-            conversation.save(update_fields=["store"])
-    return documents.upload(user=user, store=conversation.store, name=name, content=content)
+    store = _store_of(user, conversation_id, assistant_id)
+    return documents.upload(user=user, store=store, name=name, content=content)
+
+
+def begin_conversation_upload(
+    *, user: User, conversation_id: uuid.UUID, assistant_id: uuid.UUID | None, file: Announced
+) -> Upload:
+    """Begin an upload in parts into the conversation's own store. Raises what `begin_upload` raises."""
+    store = _store_of(user, conversation_id, assistant_id)
+    return documents.begin_upload(user=user, store=store, file=file)
+
+
+@transaction.atomic
+def _store_of(user: User, conversation_id: uuid.UUID, assistant_id: uuid.UUID | None) -> VectorStore:
+    """The store of a conversation, made with its first file."""
+    conversation = lock_conversation(user=user, conversation_id=conversation_id, assistant_id=assistant_id)
+    if conversation.store is None:
+        conversation.store = documents.create_conversation_store(user=user, name=f"Conversation {conversation.pk}")
+        conversation.save(update_fields=["store"])
+    return conversation.store

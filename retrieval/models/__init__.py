@@ -5,6 +5,7 @@ from retrieval.models.documents import Document, Revision
 from retrieval.models.files import File
 from retrieval.models.quotas import Quota
 from retrieval.models.stores import VectorStore
+from retrieval.models.uploads import Upload, UploadPart
 
 __all__ = [
     "Chunk",
@@ -16,5 +17,7 @@ __all__ = [
     "Revision",
     "StoreLanguage",
     "TermFrequency",
+    "Upload",
+    "UploadPart",
     "VectorStore",
 ]

@@ -2,16 +2,32 @@
 
 from retrieval import quotas
 from retrieval.services.documents import delete_document, retry_document
+from retrieval.services.resumable import (
+    Announced,
+    append_part,
+    begin_upload,
+    discard_upload,
+    finish_upload,
+    get_upload,
+    unfinished_uploads,
+)
 from retrieval.services.stores import create_conversation_store, create_store, ensure_default_store
 from retrieval.services.uploads import UploadResult, upload
 
 __all__ = [
+    "Announced",
     "UploadResult",
+    "append_part",
+    "begin_upload",
     "create_conversation_store",
     "create_store",
     "delete_document",
+    "discard_upload",
     "ensure_default_store",
+    "finish_upload",
+    "get_upload",
     "quotas",
     "retry_document",
+    "unfinished_uploads",
     "upload",
 ]

@@ -5,6 +5,7 @@ import unicodedata
 from pathlib import PurePosixPath
 
 MAX_LENGTH = 255
+MAX_PATH_LENGTH = 1000
 UNNAMED = "Unnamed"
 _MAX_SUFFIX = 20
 _UNSEEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -21,6 +22,18 @@ def clean_name(name: str) -> str:
     suffix = PurePosixPath(name).suffix
     suffix = suffix if len(suffix) <= _MAX_SUFFIX else ""
     return name if len(name) <= MAX_LENGTH else name[: MAX_LENGTH - len(suffix)].rstrip() + suffix
+
+
+def clean_path(path: str) -> str:
+    """The folders and the name of a file, each cleaned, with nothing that leads elsewhere; without folders empty.
+
+    What is too long loses its first folders.
+    """
+    parts = [part for part in path.replace("\\", "/").split("/") if part.strip(". ")]
+    cleaned = [clean_name(part) for part in parts]
+    while len("/".join(cleaned)) > MAX_PATH_LENGTH:
+        del cleaned[0]
+    return "/".join(cleaned) if len(cleaned) > 1 else ""
 
 
 def one_line(name: str, *, limit: int | None) -> str:

@@ -23,7 +23,7 @@ from retrieval.errors import EmptyFileError, TooLargeError
 from retrieval.extraction import sniff
 from retrieval.models import Document, File, VectorStore
 from retrieval.services.documents import requeue
-from retrieval.services.names import clean_name
+from retrieval.services.names import clean_name, clean_path
 
 _BLOCK = 256 * 1024
 _REMOVED_MEANWHILE = "The same file was being removed at this moment. Try again."
@@ -53,22 +53,42 @@ class _Received:
     mime_type: str
 
 
-def upload(*, user: User, store: VectorStore, name: str, content: Readable) -> UploadResult:
+@dataclass(frozen=True, slots=True)
+class _New:
+    """The document that an upload makes where the store has none with this content."""
+
+    id: uuid.UUID
+    name: str
+    path: str
+
+
+def upload(
+    *,
+    user: User,
+    store: VectorStore,
+    name: str,
+    content: Readable,
+    path: str = "",
+    document_id: uuid.UUID | None = None,
+) -> UploadResult:
     """Put a file into a store; needs editor on it. The document is queued, a worker does the rest.
 
-    The same content in the same store is the same document; one that failed is tried again. Nothing is kept where an
-    error is raised: NotFoundError, PermissionDeniedError, TooLargeError (settings.UPLOAD_MAX_BYTES), EmptyFileError,
-    QuotaExceededError, and what `sniff` raises for kinds of file that are not read.
+    The same content in the same store is the same document; one that failed is tried again. `path` is the name with the
+    folders that it came from, and kept as an attribute. A new document gets the id `document_id`: done once more with
+    the same one, it is told to be new once more. Nothing is kept where an error is raised: NotFoundError,
+    PermissionDeniedError, TooLargeError (settings.UPLOAD_MAX_BYTES), EmptyFileError, QuotaExceededError, and what
+    `sniff` raises for kinds of file that are not read.
     """
     store = selectors.get_store(user, store.pk, Role.EDITOR)
-    with _received(content, clean_name(name)) as received:
+    new = _New(document_id or uuid.uuid4(), clean_name(name), clean_path(path))
+    with _received(content, new.name) as received:
         known = _same_content(store, received.sha256)
         if known is None:
             with _stored(received) as storage_name:
-                known, created = _record(user, store, clean_name(name), received, storage_name)
+                known = _record(user, store, new, received, storage_name)
         else:
-            created = False
             _bring_back(known.file, received)
+    created = known.pk == new.id
     if not created:
         with transaction.atomic():
             requeue(known)
@@ -120,11 +140,20 @@ def _bring_back(file: File, received: _Received) -> None:
 
 
 @transaction.atomic
-def _record(user: User, store: VectorStore, name: str, received: _Received, storage_name: str) -> tuple[Document, bool]:
+def _record(user: User, store: VectorStore, new: _New, received: _Received, storage_name: str) -> Document:
     """Write file, document and work in one transaction; uploads of the same content at once end in one document."""
     quotas.admit(user, sha256=received.sha256, size=received.size)
     file = _own_file(user, received, storage_name)
-    document = Document(store=store, file=file, sha256=received.sha256, name=name, uploaded_by=user)
+    attributes = {"path": new.path} if new.path else {}
+    document = Document(
+        id=new.id,
+        store=store,
+        file=file,
+        sha256=received.sha256,
+        name=new.name,
+        attributes=attributes,
+        uploaded_by=user,
+    )
     Document.objects.bulk_create([document], ignore_conflicts=True)
     present = _same_content(store, received.sha256)
     if present is None:
@@ -132,10 +161,10 @@ def _record(user: User, store: VectorStore, name: str, received: _Received, stor
     if present.pk != document.pk:
         if file.storage_name == storage_name:
             file.delete()
-        return present, False
+        return present
     outbox.enqueue(kind=ingestion.INGEST, subject=document.pk, owner=user)
     realtime.document_changed(document.pk, store.pk)
-    return document, True
+    return document
 
 
 def _own_file(user: User, received: _Received, storage_name: str) -> File:

@@ -2,6 +2,7 @@
 
 from retrieval.views.documents import delete, document, file, retry
 from retrieval.views.library import library, store
+from retrieval.views.resumable import begin, upload_parts
 from retrieval.views.uploads import upload
 
-__all__ = ["delete", "document", "file", "library", "retry", "store", "upload"]
+__all__ = ["begin", "delete", "document", "file", "library", "retry", "store", "upload", "upload_parts"]

@@ -46,7 +46,7 @@ def receives_file(check: Check) -> Callable[[View], View]:
         def receiving(request: HttpRequest, **arguments: Any) -> HttpResponseBase:
             check(request, **arguments)
             limit: int = settings.UPLOAD_MAX_BYTES
-            if _announced_length(request) > limit + ROOM_FOR_FORM:
+            if announced_length(request) > limit + ROOM_FOR_FORM:
                 raise TooLargeError(f"This file is larger than {limit / 1024**2:,.0f} MB, the most that is taken.")
             try:
                 return parsed(request, **arguments)
@@ -58,6 +58,7 @@ def receives_file(check: Check) -> Callable[[View], View]:
     return decorate
 
 
-def _announced_length(request: HttpRequest) -> int:
+def announced_length(request: HttpRequest) -> int:
+    """The bytes that the body has by its header; 0 where that says nothing."""
     length = request.META.get("CONTENT_LENGTH") or "0"
     return int(length) if length.isascii() and length.isdigit() else 0

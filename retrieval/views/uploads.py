@@ -23,12 +23,21 @@ def _store(request: HttpRequest, store_id: uuid.UUID) -> VectorStore:
 
 @receives_file(_store)
 def upload(request: HttpRequest, store_id: uuid.UUID, content: "UploadedFile[Any]") -> HttpResponseBase:
-    """POST multipart `file`: 201 (200 for content that is there already) `{document, html, created}`."""
+    """POST multipart `file`: 201 (200 for content that is there already) `{document, html, created, kept_as}`.
+
+    `path` may say in which folders the file was.
+    """
     store = _store(request, store_id)
-    result = services.upload(user=signed_in(request), store=store, name=content.name or "", content=content)
+    path = request.POST.get("path", "")
+    result = services.upload(user=signed_in(request), store=store, name=content.name or "", content=content, path=path)
     if wants_json(request):
         document = result.document
-        answer = {"document": str(document.pk), "html": document_html(document), "created": result.created}
+        answer = {
+            "document": str(document.pk),
+            "html": document_html(document),
+            "created": result.created,
+            "kept_as": document.name,
+        }
         return JsonResponse(answer, status=201 if result.created else 200)
     if not result.created:
         messages.info(request, f"This file is in the store already, as “{result.document.name}”.")

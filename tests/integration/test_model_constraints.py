@@ -44,6 +44,8 @@ from tests.sound_rows import (
     tool_call,
     turn,
     twin,
+    upload,
+    upload_part,
     work,
 )
 
@@ -127,6 +129,21 @@ CASES: dict[str, list[Case]] = {
     "file_sha256_hex": [(lambda: factories.file(b"x"), lambda row: change(row, sha256="AB" * 32))],
     "file_not_empty": [(lambda: factories.file(b"x"), lambda row: change(row, size=0))],
     "document_once_per_store": [(document, lambda row: twin(row, name="other.txt"))],
+    "upload_once": [(upload, lambda row: twin(row, name="other.txt"))],
+    "upload_not_empty": [
+        (
+            lambda: upload(state="refused", error_code="x", error_message="Oh."),
+            lambda row: change(row, size=0),
+        )
+    ],
+    "upload_state_fits": [
+        (upload, lambda row: change(row, received=10)),
+        (upload, lambda row: change(row, state="done")),
+        (upload, lambda row: change(row, state="refused")),
+        (upload, lambda row: change(row, state="dreaming")),
+    ],
+    "upload_part_once": [(upload_part, lambda row: twin(row))],
+    "upload_part_not_empty": [(upload_part, lambda row: change(row, size=0))],
     "document_failed_has_reason": [
         (document, lambda row: change(row, state="failed")),
         (document, lambda row: change(row, state="failed", error_code="x")),
