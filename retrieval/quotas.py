@@ -22,6 +22,7 @@ from retrieval.errors import QuotaExceededError
 from retrieval.models import Document, File, Quota
 
 _ASK = "An administrator can raise the limit."
+_GONE = (Document.Life.DELETING, Document.Life.REPLACED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,17 +113,18 @@ def check(user: User, *, files: int = 0, size: int = 0, tokens: int = 0) -> None
         _refuse(_usage(user, allowed), files, size, tokens)
 
 
-def admit(user: User, *, sha256: str, size: int) -> None:
+def admit(user: User, *, sha256: str, size: int, instead_of: Document | None = None) -> None:
     """Let no other upload of `user` pass until this transaction ends; raise QuotaExceededError where it is too much.
 
-    Content that the person keeps already adds nothing.
+    Content that the person keeps already adds nothing; what takes the place of a document adds what it is larger by.
     """
     allowed = limits(user)
     if not allowed.any:
         return
     _hold(user.pk)
     if not _counted(user.pk).filter(sha256=sha256).exists():
-        _refuse(_usage(user, allowed), 1, size, 0)
+        freed = _freed(user.pk, instead_of)
+        _refuse(_usage(user, allowed), 0 if freed else 1, max(0, size - freed), 0)
 
 
 def admit_tokens(document: Document, tokens: int) -> None:
@@ -133,7 +135,7 @@ def admit_tokens(document: Document, tokens: int) -> None:
     user = document.uploaded_by
     if user is not None and (allowed := limits(user)).tokens is not None:
         _hold(user.pk)
-        _refuse(_usage(user, allowed, besides=document.pk), 0, 0, tokens)
+        _refuse(_usage(user, allowed, besides=[document.pk, *filter(None, [document.replaces_id])]), 0, 0, tokens)
     Document.objects.filter(pk=document.pk).update(token_count=tokens)
 
 
@@ -144,16 +146,23 @@ def _hold(user: uuid.UUID) -> None:
 
 
 def _counted(user: uuid.UUID) -> QuerySet[File]:
-    kept = Document.objects.filter(file=OuterRef("pk")).exclude(life=Document.Life.DELETING)
+    kept = Document.objects.filter(file=OuterRef("pk")).exclude(life__in=_GONE)
     return File.objects.filter(Exists(kept), owner=user)
 
 
-def _usage(user: User, allowed: Limits, *, besides: uuid.UUID | None = None) -> Usage:
+def _freed(user: uuid.UUID, document: Document | None) -> int:
+    """The bytes that the person keeps for this document alone."""
+    if document is None:
+        return 0
+    others = Document.objects.filter(file=OuterRef("pk")).exclude(pk=document.pk).exclude(life__in=_GONE)
+    files = File.objects.filter(~Exists(others), pk=document.file_id, owner=user)
+    return files.values_list("size", flat=True).first() or 0
+
+
+def _usage(user: User, allowed: Limits, *, besides: Sequence[uuid.UUID] = ()) -> Usage:
     files = _counted(user.pk).aggregate(number=Count("pk"), size=Sum("size"))
     documents = Document.objects.filter(uploaded_by=user)
-    indexed = documents.exclude(life=Document.Life.DELETING).exclude(state=Document.State.FAILED)
-    if besides is not None:
-        indexed = indexed.exclude(pk=besides)
+    indexed = documents.exclude(life__in=_GONE).exclude(state=Document.State.FAILED).exclude(pk__in=besides)
     tokens = indexed.aggregate(tokens=Sum("token_count"))["tokens"]
     return Usage(files["number"], files["size"] or 0, tokens or 0, allowed)
 

@@ -77,6 +77,12 @@ def document(**values: Any) -> Document:
     return factories.document(factories.store(), **values)
 
 
+def pending() -> Document:
+    """A document that is to take the place of another one."""
+    replaced = document()
+    return factories.document(replaced.store, life=Document.Life.PENDING, replaces=replaced)
+
+
 def quota() -> Quota:
     return Quota.objects.create(user=factories.user(), files=3)
 

@@ -1,13 +1,21 @@
-"""The database from where it may not be asked: within an event loop that is not the test's, such as the upstream's."""
+"""The database from threads: within an event loop that is not the test's (such as the upstream's), or side by side."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from django.db import connection
 
 
 def in_thread(function: Callable[[], object]) -> None:
     """Run `function` in a thread of its own, and wait for its end."""
+    with alongside(function):
+        pass
+
+
+@contextmanager
+def alongside(function: Callable[[], object]) -> Iterator[None]:
+    """Run `function` in a thread of its own, and wait for its end behind the block."""
 
     def run() -> None:
         try:
@@ -17,4 +25,7 @@ def in_thread(function: Callable[[], object]) -> None:
 
     thread = threading.Thread(target=run)
     thread.start()
-    thread.join()
+    try:
+        yield
+    finally:
+        thread.join()

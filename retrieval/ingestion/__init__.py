@@ -6,8 +6,8 @@ number of times, may be killed anywhere, and writes nothing once its claim was t
 
 from retrieval.ingestion.pipeline import give_up, ingest
 from retrieval.ingestion.removal import remove
+from retrieval.ingestion.succession import REMOVE, tell
 
 INGEST = "retrieval.ingest"
-REMOVE = "retrieval.remove"
 
-__all__ = ["INGEST", "REMOVE", "give_up", "ingest", "remove"]
+__all__ = ["INGEST", "REMOVE", "give_up", "ingest", "remove", "tell"]

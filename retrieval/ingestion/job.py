@@ -12,6 +12,7 @@ from core import outbox
 from core.errors import ParleyError
 from core.outbox import Claim
 from retrieval import realtime
+from retrieval.ingestion import succession
 from retrieval.models import Document
 
 State = Document.State
@@ -21,7 +22,7 @@ _UNFIT = re.compile("[\0-\x1f\x7f\ud800-\udfff]+")
 
 
 class NoLongerWantedError(Exception):
-    """The document was deleted or replaced while it was worked on."""
+    """The document was deleted, or got other content, while it was worked on."""
 
 
 def clean_reason(message: str) -> str:
@@ -44,10 +45,11 @@ class Job:
 
     def write(self, **columns: Any) -> None:
         """Write columns of the document in the caller's transaction, which holds the guard."""
-        live = Document.objects.live().filter(pk=self.document.pk)
-        if not live.update(updated_at=timezone.now(), **columns):
+        wanted = Document.objects.wanted().filter(pk=self.document.pk, sha256=self.document.sha256)
+        if not succession.tell(self.document, columns) or not wanted.update(updated_at=timezone.now(), **columns):
             raise NoLongerWantedError
-        realtime.document_changed(self.document.pk, self.document.store_id)
+        if self.document.life == Document.Life.LIVE:
+            realtime.document_changed(self.document.pk, self.document.store_id)
 
     def fail(self, code: str, message: str, *, retryable: bool) -> None:
         """End in the state failed, with a sentence."""

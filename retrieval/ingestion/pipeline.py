@@ -10,12 +10,14 @@ from contextlib import suppress
 from datetime import timedelta
 
 from django.db import InterfaceError, OperationalError, transaction
+from django.utils import timezone
 
 from core.errors import ParleyError
 from core.outbox import Claim, LostClaimError
 from retrieval import quotas, realtime
 from retrieval.chunking import chunk
 from retrieval.errors import EmbeddingError, ExtractionError, QuotaExceededError
+from retrieval.ingestion import succession
 from retrieval.ingestion.embedding import embed
 from retrieval.ingestion.job import Job, NoLongerWantedError, State
 from retrieval.ingestion.swap import swap_in
@@ -35,7 +37,7 @@ def ingest(claim: Claim) -> None:
     Raises LostClaimError, and the database's own errors where it is away: then the claim expires and another worker
     goes on. Everything else ends in the state line.
     """
-    documents = Document.objects.live().select_related("file", "store__embedding_model__endpoint")
+    documents = Document.objects.wanted().select_related("file", "store__embedding_model__endpoint", "replaces")
     document = documents.filter(pk=claim.subject).first()
     if document is None or document.is_final:
         return
@@ -84,10 +86,10 @@ def _wait_or_fail(job: Job, error: ParleyError) -> None:
 
 def give_up(document_id: uuid.UUID) -> None:
     """End a document whose workers died or never came to an end, in the caller's transaction."""
-    document = Document.objects.live().select_for_update().filter(pk=document_id).first()
-    if document is None or document.is_final:
+    document = Document.objects.wanted().select_related("store", "replaces").filter(pk=document_id).first()
+    ended = {"state": State.FAILED, "error_code": "worker_lost", "error_message": _GIVEN_UP, "error_retryable": True}
+    if document is None or document.is_final or not succession.tell(document, ended):
         return
-    document.state = State.FAILED
-    document.error_code, document.error_message, document.error_retryable = "worker_lost", _GIVEN_UP, True
-    document.save(update_fields=["state", "error_code", "error_message", "error_retryable", "updated_at"])
-    realtime.document_changed(document.pk, document.store_id)
+    unfinished = Document.objects.wanted().exclude(state__in=[State.READY, State.FAILED]).filter(pk=document_id)
+    if unfinished.update(**ended, updated_at=timezone.now()):
+        realtime.document_changed(document.pk, document.store_id)

@@ -10,13 +10,15 @@ from retrieval import realtime
 from retrieval.ingestion.rows import lock_store, remove_chunks
 from retrieval.models import Document, File
 
+_GONE = (Document.Life.DELETING, Document.Life.REPLACED)
+
 
 def remove(claim: Claim) -> None:
-    """Remove the document that is being deleted, then the file named in the claim's arguments if it is free."""
+    """Remove what is being deleted or was replaced, then the file named in the claim's arguments if it is free."""
     with transaction.atomic():
         claim.guard()
-        deleting = Document.objects.select_for_update().filter(pk=claim.subject, life=Document.Life.DELETING)
-        document = deleting.first()
+        gone = Document.objects.select_for_update().filter(pk=claim.subject, life__in=_GONE)
+        document = gone.first()
         if document is not None:
             lock_store(document.store_id)
             remove_chunks(document)

@@ -7,6 +7,7 @@ import struct
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from django.db import connection
@@ -49,6 +50,13 @@ _DELETE = (
     "DELETE FROM retrieval_chunkweights USING retrieval_chunk c WHERE chunk_id = c.id AND c.document_id = %s",
     "DELETE FROM retrieval_chunk WHERE document_id = %s",
 )
+_MOVE = (
+    "UPDATE retrieval_chunkembedding SET store_id = %s FROM retrieval_chunk c"
+    " WHERE chunk_id = c.id AND c.document_id = %s",
+    "UPDATE retrieval_chunkweights SET store_id = %s FROM retrieval_chunk c"
+    " WHERE chunk_id = c.id AND c.document_id = %s",
+    "UPDATE retrieval_chunk SET store_id = %s WHERE document_id = %s",
+)
 _PATH_SEPARATOR = " › "
 
 Weights = Mapping[int, float]
@@ -60,11 +68,11 @@ def lock_store(store: uuid.UUID) -> VectorStore:
     return VectorStore.objects.select_for_update(no_key=True).get(pk=store)
 
 
-def add_chunks(document: Document, revision: Revision, pieces: Sequence[Piece]) -> list[int]:
-    """Write the chunks and return their ids in order."""
+def add_chunks(document: uuid.UUID, revision: Revision, pieces: Sequence[Piece], *, store: uuid.UUID) -> list[int]:
+    """Write the chunks of a document in its store and return their ids in order."""
     with connection.cursor() as cursor, cursor.copy(_COPY_CHUNKS) as copy:
         for position, piece in enumerate(pieces):
-            place = (document.store_id, document.pk, revision.pk, position, piece.start, piece.end)
+            place = (store, document, revision.pk, position, piece.start, piece.end)
             pages = (piece.page_start, piece.page_end)
             copy.write_row(
                 (*place, *pages, _PATH_SEPARATOR.join(piece.heading_path), piece.header, piece.tokens, piece.text)
@@ -95,17 +103,49 @@ def add_weights(chunks: Sequence[int], store: uuid.UUID, weights: Sequence[Weigh
 
 def remove_chunks(document: Document) -> None:
     """Remove a document's chunks, their vectors and weights, and uncount chunks and terms."""
-    store, stored = document.store_id, ChunkWeights.objects.filter(chunk__document=document)
-    terms, counts = _columns(vector.indices() for vector in stored.values_list("weights", flat=True).iterator())
-    languages = stored.order_by().values_list("language").annotate(Count("chunk"))
-    for language, chunks in languages:
+    _uncount(document.store_id, _counted(document))
+    with connection.cursor() as cursor:
+        for statement in _DELETE:
+            cursor.execute(statement, [document.pk])
+
+
+def move_chunks(document: Document, store: uuid.UUID) -> None:
+    """Let a document's chunks, their vectors and weights belong to another store, and count them there.
+
+    Whoever calls holds the locks of both stores, and moves the document itself.
+    """
+    counted = _counted(document)
+    _uncount(document.store_id, counted)
+    with connection.cursor() as cursor:
+        cursor.execute(_ADD, [store, counted.terms, counted.chunks])
+        for language, chunks in counted.languages:
+            cursor.execute(_ADD_LANGUAGE, [store, language, chunks])
+        for statement in _MOVE:
+            cursor.execute(statement, [store, document.pk])
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """What a document adds to the counts of its store: terms, in how many chunks each stands, chunks by language."""
+
+    terms: list[int]
+    chunks: list[int]
+    languages: list[tuple[str, int]]
+
+
+def _counted(document: Document) -> _Counted:
+    stored = ChunkWeights.objects.filter(chunk__document=document)
+    terms, chunks = _columns(vector.indices() for vector in stored.values_list("weights", flat=True).iterator())
+    return _Counted(terms, chunks, list(stored.order_by().values_list("language").annotate(Count("chunk"))))
+
+
+def _uncount(store: uuid.UUID, counted: _Counted) -> None:
+    for language, chunks in counted.languages:
         StoreLanguage.objects.filter(store=store, language=language).update(chunks=F("chunks") - chunks)
     StoreLanguage.objects.filter(store=store, chunks=0).delete()
     with connection.cursor() as cursor:
-        cursor.execute(_SUBTRACT, [terms, counts, store])
-        cursor.execute(_FORGET, [store, terms])
-        for statement in _DELETE:
-            cursor.execute(statement, [document.pk])
+        cursor.execute(_SUBTRACT, [counted.terms, counted.chunks, store])
+        cursor.execute(_FORGET, [store, counted.terms])
 
 
 def _columns(chunks: Iterable[Iterable[int]]) -> tuple[list[int], list[int]]:

@@ -12,13 +12,14 @@ from django.db import transaction
 
 from core.errors import NotFoundError
 from retrieval.extraction import Extraction, ExtractionLimits, Heading, extract_file
+from retrieval.ingestion import succession
 from retrieval.ingestion.job import Job, State
 from retrieval.models import Document, File, Revision
 
 
 def extracted(job: Job) -> tuple[Extraction, Revision]:
     """Return the text with the revision that keeps it. Raises ExtractionError; NotFoundError without the file."""
-    revision = Revision.objects.filter(document=job.document).order_by("-created_at").first()
+    revision = Revision.objects.filter(document=succession.text_holder(job.document)).order_by("-created_at").first()
     if revision is not None:
         return _restored(job.document, revision), revision
     job.move(State.EXTRACTING)

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Func, Q
+from django.db.models.lookups import Exact
 from django.urls import reverse
 
 from core.models.grants import Role, VisibleQuerySet
@@ -23,9 +24,17 @@ class DocumentQuerySet(models.QuerySet["Document"]):
     def live(self) -> "DocumentQuerySet":
         return self.filter(life=Document.Life.LIVE)
 
+    def wanted(self) -> "DocumentQuerySet":
+        """Those that are worth reading: in use, or to be used in the place of one that is."""
+        return self.filter(life__in=[Document.Life.LIVE, Document.Life.PENDING])
+
 
 class Document(models.Model):
-    """A file in a vector store. `state` says how far it is, `life` whether it still counts."""
+    """A file in a vector store. `state` says how far it is, `life` whether it counts.
+
+    A pending one is read to take the place of the one that it `replaces`, which answers until then; it is shown
+    nowhere. What becomes of it stands in the `notice` of the other.
+    """
 
     class State(models.TextChoices):
         QUEUED = "queued", "Waiting"
@@ -36,9 +45,16 @@ class Document(models.Model):
         FAILED = "failed", "Failed"
 
     class Life(models.TextChoices):
+        PENDING = "pending", "Not yet in use"
         LIVE = "live", "In use"
         REPLACED = "replaced", "Replaced"
         DELETING = "deleting", "Being deleted"
+
+    class Notice(models.TextChoices):
+        NONE = "", "Nothing"
+        RUNNING = "running", "Being read"
+        FAILED = "failed", "Failed"
+        RETRYABLE = "retryable", "Failed; another try may help"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     store = models.ForeignKey(VectorStore, on_delete=models.CASCADE, related_name="documents")
@@ -58,6 +74,10 @@ class Document(models.Model):
         "retrieval.Revision", null=True, blank=True, on_delete=models.RESTRICT, related_name="current_for"
     )
     replaces = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="replacements")
+    notice_kind = models.CharField(max_length=10, choices=Notice.choices, default=Notice.NONE, blank=True)
+    notice = models.CharField(
+        max_length=1000, blank=True, default="", help_text="What becomes of what is to take its place."
+    )
     attributes = models.JSONField(default=dict, blank=True, help_text="For filters.")
     language = models.CharField(max_length=20, blank=True, default="")
     page_count = models.PositiveIntegerField(default=0)
@@ -76,6 +96,7 @@ class Document(models.Model):
         store_id: uuid.UUID
         file_id: uuid.UUID
         uploaded_by_id: uuid.UUID | None
+        replaces_id: uuid.UUID | None
 
     class Meta:
         ordering = ["-created_at", "id"]
@@ -96,7 +117,20 @@ class Document(models.Model):
                 name="document_state_known",
                 condition=Q(state__in=["queued", "extracting", "chunking", "embedding", "ready", "failed"]),
             ),
-            models.CheckConstraint(name="document_life_known", condition=Q(life__in=["live", "replaced", "deleting"])),
+            models.CheckConstraint(
+                name="document_life_known", condition=Q(life__in=["pending", "live", "replaced", "deleting"])
+            ),
+            # replaced twice at once, one of the two is read
+            models.UniqueConstraint(fields=["replaces"], condition=Q(life="pending"), name="document_pending_once"),
+            models.CheckConstraint(
+                name="document_notice_of_a_kind",
+                condition=Q(notice_kind="", notice="")
+                | Q(notice_kind__in=["running", "failed", "retryable"]) & ~Q(notice=""),
+            ),
+            models.CheckConstraint(
+                name="document_attributes_object",
+                condition=Exact(Func("attributes", function="jsonb_typeof", output_field=models.TextField()), "object"),
+            ),
         ]
         indexes = [
             models.Index(fields=["store", "-created_at", "id"], name="document_of_store"),

@@ -1,7 +1,9 @@
 """What people do with stores and documents. Each service checks the right, does it, and tells who watches."""
 
 from retrieval import quotas
-from retrieval.services.documents import delete_document, retry_document
+from retrieval.services.documents import delete_document, rename_document, retry_document
+from retrieval.services.moving import move_document
+from retrieval.services.replacing import dismiss_replacement, replace_document
 from retrieval.services.resumable import (
     Announced,
     append_part,
@@ -23,10 +25,14 @@ __all__ = [
     "create_store",
     "delete_document",
     "discard_upload",
+    "dismiss_replacement",
     "ensure_default_store",
     "finish_upload",
     "get_upload",
+    "move_document",
     "quotas",
+    "rename_document",
+    "replace_document",
     "retry_document",
     "unfinished_uploads",
     "upload",

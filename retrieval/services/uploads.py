@@ -26,7 +26,7 @@ from retrieval.services.documents import requeue
 from retrieval.services.names import clean_name, clean_path
 
 _BLOCK = 256 * 1024
-_REMOVED_MEANWHILE = "The same file was being removed at this moment. Try again."
+REMOVED_MEANWHILE = "The same file was being removed at this moment. Try again."
 
 
 class Readable(Protocol):
@@ -44,7 +44,7 @@ class UploadResult:
 
 
 @dataclass(frozen=True, slots=True)
-class _Received:
+class Received:
     """The bytes of an upload, in a temporary file."""
 
     path: Path
@@ -81,13 +81,13 @@ def upload(
     """
     store = selectors.get_store(user, store.pk, Role.EDITOR)
     new = _New(document_id or uuid.uuid4(), clean_name(name), clean_path(path))
-    with _received(content, new.name) as received:
-        known = _same_content(store, received.sha256)
+    with receiving(content, new.name) as received:
+        known = same_content(store, received.sha256)
         if known is None:
-            with _stored(received) as storage_name:
+            with storing(received) as storage_name:
                 known = _record(user, store, new, received, storage_name)
         else:
-            _bring_back(known.file, received)
+            bring_back(known.file, received)
     created = known.pk == new.id
     if not created:
         with transaction.atomic():
@@ -96,7 +96,7 @@ def upload(
 
 
 @contextmanager
-def _received(content: Readable, name: str) -> Iterator[_Received]:
+def receiving(content: Readable, name: str) -> Iterator[Received]:
     """Read the upload to its end, or to the limit, measuring it on the way."""
     digest, size, limit = hashlib.sha256(), 0, settings.UPLOAD_MAX_BYTES
     with tempfile.NamedTemporaryFile(prefix="upload-") as copy:
@@ -110,11 +110,11 @@ def _received(content: Readable, name: str) -> Iterator[_Received]:
             raise EmptyFileError("This file is empty.")
         copy.flush()
         path = Path(copy.name)
-        yield _Received(path, digest.hexdigest(), size, sniff(path, name))
+        yield Received(path, digest.hexdigest(), size, sniff(path, name))
 
 
 @contextmanager
-def _stored(received: _Received) -> Iterator[str]:
+def storing(received: Received) -> Iterator[str]:
     """Save the bytes under a name of our own; take them out again unless a row refers to them afterwards."""
     unique = uuid.uuid4().hex
     with received.path.open("rb") as stream:
@@ -128,11 +128,11 @@ def _stored(received: _Received) -> Iterator[str]:
             default_storage.delete(storage_name)
 
 
-def _same_content(store: VectorStore, sha256: str) -> Document | None:
+def same_content(store: VectorStore, sha256: str) -> Document | None:
     return Document.objects.live().select_related("file").filter(store=store, sha256=sha256).first()
 
 
-def _bring_back(file: File, received: _Received) -> None:
+def bring_back(file: File, received: Received) -> None:
     """Where the bytes of a known file are lost, these are the same."""
     if not default_storage.exists(file.storage_name):
         with received.path.open("rb") as stream:
@@ -140,10 +140,10 @@ def _bring_back(file: File, received: _Received) -> None:
 
 
 @transaction.atomic
-def _record(user: User, store: VectorStore, new: _New, received: _Received, storage_name: str) -> Document:
+def _record(user: User, store: VectorStore, new: _New, received: Received, storage_name: str) -> Document:
     """Write file, document and work in one transaction; uploads of the same content at once end in one document."""
     quotas.admit(user, sha256=received.sha256, size=received.size)
-    file = _own_file(user, received, storage_name)
+    file = own_file(user, received, storage_name)
     attributes = {"path": new.path} if new.path else {}
     document = Document(
         id=new.id,
@@ -155,9 +155,9 @@ def _record(user: User, store: VectorStore, new: _New, received: _Received, stor
         uploaded_by=user,
     )
     Document.objects.bulk_create([document], ignore_conflicts=True)
-    present = _same_content(store, received.sha256)
+    present = same_content(store, received.sha256)
     if present is None:
-        raise ConflictError(_REMOVED_MEANWHILE, retryable=True)
+        raise ConflictError(REMOVED_MEANWHILE, retryable=True)
     if present.pk != document.pk:
         if file.storage_name == storage_name:
             file.delete()
@@ -167,7 +167,7 @@ def _record(user: User, store: VectorStore, new: _New, received: _Received, stor
     return document
 
 
-def _own_file(user: User, received: _Received, storage_name: str) -> File:
+def own_file(user: User, received: Received, storage_name: str) -> File:
     """The user's file with this content, locked against removal; made where there is none."""
     file = File(
         owner=user,
@@ -179,7 +179,7 @@ def _own_file(user: User, received: _Received, storage_name: str) -> File:
     File.objects.bulk_create([file], ignore_conflicts=True)
     present = File.objects.select_for_update().filter(owner=user, sha256=received.sha256).first()
     if present is None:
-        raise ConflictError(_REMOVED_MEANWHILE, retryable=True)
+        raise ConflictError(REMOVED_MEANWHILE, retryable=True)
     if present.storage_name != storage_name and not default_storage.exists(present.storage_name):
         present.storage_name = storage_name  # what it had is lost; this is the same content
         present.save(update_fields=["storage_name"])

@@ -35,6 +35,7 @@ from tests.sound_rows import (
     link,
     memory_off,
     model,
+    pending,
     published,
     quota,
     response,
@@ -152,6 +153,16 @@ CASES: dict[str, list[Case]] = {
     "document_ready_has_revision": [(document, lambda row: change(row, state="ready"))],
     "document_state_known": [(document, lambda row: change(row, state="lost"))],
     "document_life_known": [(document, lambda row: change(row, life="undead"))],
+    "document_pending_once": [(pending, lambda row: twin(row, sha256="b" * 64))],
+    "document_notice_of_a_kind": [
+        (document, lambda row: change(row, notice="It failed.")),
+        (document, lambda row: change(row, notice_kind="failed")),
+        (document, lambda row: change(row, notice_kind="loud", notice="It failed.")),
+    ],
+    "document_attributes_object": [
+        (document, lambda row: change(row, attributes=["a"])),
+        (document, lambda row: change(row, attributes="a")),
+    ],
     "chunk_position": [(chunk, lambda row: twin(row))],
     "chunk_span": [(chunk, lambda row: change(row, end=row.start))],
     "chunk_embedding_once": [
