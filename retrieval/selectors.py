@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from django.db.models import Count, F, Q, QuerySet
 from django.db.models.functions import Length, Substr
@@ -15,6 +16,19 @@ from retrieval.models import Chunk, Document, Revision, VectorStore
 
 # Characters that a part of a document without pages has at least.
 PART_CHARS = 8_000
+
+
+# Pages on which one text is looked for: a quotation is shorter.
+MARKED_PAGES = 5
+
+
+class PagePart(NamedTuple):
+    """A part of what was read of a page, by offsets into the page's text. Pages count from 1."""
+
+    page: int
+    text: str
+    start: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +124,16 @@ def text_between(revision: Revision, start: int, end: int) -> str:
     part = Substr(F("text"), start + 1, end - start)
     text: str = Revision.objects.filter(pk=revision.pk).values_list(part, flat=True).get()
     return text
+
+
+def page_parts(revision: Revision, start: int, end: int) -> list[PagePart]:
+    """The pages that `revision.text[start:end]` stands on, at most MARKED_PAGES of them, with their texts."""
+    parts: list[PagePart] = []
+    for number, (first, past) in enumerate(revision.pages, start=1):
+        if first < end and past > start and len(parts) < MARKED_PAGES:
+            text = text_between(revision, first, past)
+            parts.append(PagePart(number, text, max(start, first) - first, min(end, past) - first))
+    return parts
 
 
 def embedding_target(model: EndpointModel) -> EmbeddingTarget:

@@ -16,4 +16,8 @@ urlpatterns = [
     path("documents/<uuid:document_id>/retry/", views.retry, name="retry"),
     path("documents/<uuid:document_id>/delete/", views.delete, name="delete"),
     path("documents/<uuid:document_id>/file/", views.file, name="file"),
+    path("documents/<uuid:document_id>/pages/<int:number>.webp", views.page_picture, name="page_picture"),
+    path("documents/<uuid:document_id>/marks/", views.page_marks, name="page_marks"),
+    path("documents/<uuid:document_id>/picture/", views.picture, name="picture"),
+    path("documents/<uuid:document_id>/picture/small.webp", views.small_picture, name="small_picture"),
 ]

@@ -2,7 +2,7 @@
 
 from retrieval.models.chunks import Chunk, ChunkEmbedding, ChunkWeights, StoreLanguage, TermFrequency
 from retrieval.models.documents import Document, Revision
-from retrieval.models.files import File
+from retrieval.models.files import File, Picture
 from retrieval.models.quotas import Quota
 from retrieval.models.stores import VectorStore
 from retrieval.models.uploads import Upload, UploadPart
@@ -13,6 +13,7 @@ __all__ = [
     "ChunkWeights",
     "Document",
     "File",
+    "Picture",
     "Quota",
     "Revision",
     "StoreLanguage",

@@ -1,4 +1,4 @@
-"""Uploaded files: blobs with a type of our own finding and a storage name of our own making."""
+"""Uploaded files: blobs with a type of our own finding and a storage name of our own making, and pictures of them."""
 
 import uuid
 
@@ -29,3 +29,31 @@ class File(models.Model):
 
     def __str__(self) -> str:
         return f"{self.mime_type}, {self.size} bytes"
+
+
+class Picture(models.Model):
+    """A file that is a picture, as we made it anew for models and pages (`retrieval.pictures`); sides are in points.
+
+    Its bytes are kept beside the file's, a small one too. The file itself is never shown.
+    """
+
+    file = models.OneToOneField(File, primary_key=True, on_delete=models.CASCADE, related_name="picture")
+    mime_type = models.CharField(max_length=100)
+    width = models.PositiveIntegerField()
+    height = models.PositiveIntegerField()
+    size = models.PositiveIntegerField(help_text="Bytes.")
+    small_width = models.PositiveIntegerField()
+    small_height = models.PositiveIntegerField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(name="picture_type_known", condition=Q(mime_type__in=["image/png", "image/jpeg"])),
+            models.CheckConstraint(
+                name="picture_has_points",
+                condition=Q(width__gt=0, height__gt=0, size__gt=0, small_width__gt=0, small_height__gt=0),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.width} × {self.height}"

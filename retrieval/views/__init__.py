@@ -2,7 +2,22 @@
 
 from retrieval.views.documents import delete, document, file, retry
 from retrieval.views.library import library, store
+from retrieval.views.pictures import page_marks, page_picture, picture, small_picture
 from retrieval.views.resumable import begin, upload_parts
 from retrieval.views.uploads import upload
 
-__all__ = ["begin", "delete", "document", "file", "library", "retry", "store", "upload", "upload_parts"]
+__all__ = [
+    "begin",
+    "delete",
+    "document",
+    "file",
+    "library",
+    "page_marks",
+    "page_picture",
+    "picture",
+    "retry",
+    "small_picture",
+    "store",
+    "upload",
+    "upload_parts",
+]
