@@ -27,7 +27,7 @@ from chat.models import (
     Turn,
 )
 from core.models import Endpoint, EndpointModel, Grant, SignInLink, User, Work
-from retrieval.models import Chunk, Document, Quota, Revision, Upload, UploadPart
+from retrieval.models import Chunk, Document, Picture, Quota, Revision, Upload, UploadPart
 from tests import factories
 from tools.models import ToolCall
 
@@ -59,6 +59,11 @@ def upload_part() -> UploadPart:
 
 def endpoint() -> Endpoint:
     return factories.responses_endpoint("http://127.0.0.1:9/v1")
+
+
+def picture() -> Picture:
+    sides = {"width": 60, "height": 40, "small_width": 60, "small_height": 40}
+    return Picture.objects.create(file=factories.file(b"points"), mime_type="image/png", size=100, **sides)
 
 
 def model(**values: Any) -> EndpointModel:

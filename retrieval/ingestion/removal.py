@@ -1,4 +1,4 @@
-"""Removing a document for good: chunks, vectors, text, and the file that nobody else has."""
+"""Removing a document for good: chunks, vectors, text, and the file that nobody else has, with its pictures."""
 
 import uuid
 
@@ -9,6 +9,7 @@ from core.outbox import Claim
 from retrieval import realtime
 from retrieval.ingestion.rows import lock_store, remove_chunks
 from retrieval.models import Document, File
+from retrieval.pictures import kept
 
 _GONE = (Document.Life.DELETING, Document.Life.REPLACED)
 
@@ -34,4 +35,5 @@ def _remove_file(file_id: uuid.UUID) -> None:
         return
     # The bytes first: a crash in between leaves a row whose bytes an upload brings back, never bytes nobody knows of.
     default_storage.delete(file.storage_name)
+    kept.forget(file.pk)
     file.delete()

@@ -13,6 +13,8 @@ from retrieval.pictures.characters import boxes_of
 
 # Points of one picture: a page of A4 at 1,800 has five million.
 MAX_POINTS = 12_000_000
+# WebP has no more than 16,383.
+MAX_SIDE = 12_000
 QUALITY = 82
 Answer = dict[str, Any]
 
@@ -75,7 +77,7 @@ def _drawn(shown: pypdfium2.PdfPage, width: int) -> bytes:
     across, down = shown.get_size()
     if across <= 0 or down <= 0:
         raise CorruptFileError("This page has no size and cannot be shown.")
-    scale = min(width / across, math.sqrt(MAX_POINTS / (across * down)))
+    scale = min(width / across, MAX_SIDE / max(across, down), math.sqrt(MAX_POINTS / (across * down)))
     picture = shown.render(scale=scale).to_pil().convert("RGB")
     written = io.BytesIO()
     picture.save(written, "WEBP", quality=QUALITY, method=2)

@@ -1,7 +1,8 @@
 """Pages and addresses of the library. They parse, call a service or selector, and answer."""
 
-from retrieval.views.documents import delete, document, file, retry
+from retrieval.views.documents import delete, document, retry
 from retrieval.views.library import library, store
+from retrieval.views.originals import file
 from retrieval.views.pictures import page_marks, page_picture, picture, small_picture
 from retrieval.views.resumable import begin, upload_parts
 from retrieval.views.uploads import upload

@@ -1,19 +1,13 @@
-"""One document: its text, its file, and what can be done with it."""
+"""One document: its text, and what can be done with it."""
 
-import asyncio
 import uuid
-from collections.abc import AsyncIterator
 
-from django.core.files.storage import default_storage
 from django.core.paginator import Paginator
-from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
+from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
-from django.utils.http import content_disposition_header
-from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from core.errors import NotFoundError
 from core.http import answered, signed_in, wants_json
 from core.models.grants import Role
 from retrieval import selectors, services
@@ -21,7 +15,6 @@ from retrieval.models import Revision
 from retrieval.views.answers import document_html
 
 PAGES_PER_SCREEN = 10
-_BLOCK = 256 * 1024
 
 
 @require_safe
@@ -71,27 +64,3 @@ def delete(request: HttpRequest, document_id: uuid.UUID) -> HttpResponseBase:
     if wants_json(request):
         return JsonResponse({"document": str(document_id), "deleted": True})
     return redirect("retrieval:store", store_id)
-
-
-@never_cache
-@require_safe
-@answered
-def file(request: HttpRequest, document_id: uuid.UUID) -> HttpResponseBase:
-    """The original, always as an attachment of one fixed type: a browser runs nothing of what people upload."""
-    kept = selectors.get_document(signed_in(request), document_id)
-    if not default_storage.exists(kept.file.storage_name):
-        raise NotFoundError("The file is missing from the storage.")
-    response = StreamingHttpResponse(_blocks(kept.file.storage_name), content_type="application/octet-stream")
-    response.headers["Content-Length"] = str(kept.file.size)
-    response.headers["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=kept.name) or ""
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    return response
-
-
-async def _blocks(storage_name: str) -> AsyncIterator[bytes]:
-    stored = await asyncio.to_thread(default_storage.open, storage_name)
-    try:
-        while block := await asyncio.to_thread(stored.read, _BLOCK):
-            yield block
-    finally:
-        await asyncio.to_thread(stored.close)

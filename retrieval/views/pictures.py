@@ -10,6 +10,8 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any
 
+from asgiref.sync import sync_to_async
+from django.db import close_old_connections
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.cache import get_conditional_response
 from django.utils.http import quote_etag
@@ -40,6 +42,8 @@ def _for_readers(view: View) -> View:
         if not isinstance(user, User):
             answer = {"code": "not_signed_in", "message": "Sign in first.", "retryable": False}
             return _unkept(JsonResponse(answer, status=401))
+        # who waits for a picture must not keep one of few connections meanwhile
+        await sync_to_async(close_old_connections)()
         try:
             return await view(request, user, **arguments)
         except ParleyError as error:

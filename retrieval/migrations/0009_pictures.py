@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("retrieval", "0007_uploads_in_parts"),
+        ("retrieval", "0008_pending_documents"),
     ]
 
     operations = [
