@@ -14,7 +14,7 @@ from retrieval.chunking.header import header_line
 from retrieval.chunking.piece import Piece
 from retrieval.chunking.segments import Span, segments
 from retrieval.extraction import Extraction, Heading
-from retrieval.extraction.kinds import MARKDOWN
+from retrieval.extraction.kinds import MARKED_DOWN
 
 MAX_TOKENS = 240
 OVERLAP_SHARE = 0.12
@@ -35,7 +35,7 @@ def chunk(
     if max_tokens < LEAST_TOKENS or not 0 <= overlap < max_tokens:
         raise ValueError(f"chunks of {max_tokens} tokens that share {overlap} cannot be made")
     describe = _Describer(extraction, title or extraction.title)
-    kind = MarkdownSplitter if extraction.mime == MARKDOWN else TextSplitter
+    kind = MarkdownSplitter if extraction.mime in MARKED_DOWN else TextSplitter
     splitter = kind.from_callback(count_tokens, max_tokens, overlap)
     return [describe(span) for span in _spans(extraction, splitter, max_tokens)]
 

@@ -1,6 +1,7 @@
 """Puts a document's text together and keeps count of where things are."""
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from retrieval.errors import NoTextFoundError, TooLargeError
@@ -10,6 +11,8 @@ from retrieval.extraction.result import Extraction, Heading
 TITLE_LENGTH = 200
 MAX_HEADINGS = 20_000
 MAX_WARNINGS = 20
+# Between the cells of a table's row, in every kind of file
+CELLS_APART = " | "
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -28,9 +31,16 @@ def clean(text: str) -> str:
     return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def one_line(text: str) -> str:
+def one_line(text: str, length: int = TITLE_LENGTH) -> str:
     """A title: white space joined, of bounded length."""
-    return " ".join(clean(text).split())[:TITLE_LENGTH].rstrip()
+    return " ".join(clean(text).split())[:length].rstrip()
+
+
+def _cells(row: Sequence[str]) -> list[str]:
+    cells = [" ".join(cell.split()) for cell in row]
+    while cells and not cells[-1]:
+        cells.pop()
+    return cells
 
 
 @dataclass
@@ -67,6 +77,17 @@ class TextBuilder:
         """Leave an empty line before the next block, whatever the last one asked for."""
         if wanted and self._separator:
             self._separator = "\n\n"
+
+    def lines(self, texts: Iterable[str]) -> None:
+        """Append texts as lines that belong together, with an empty line before and after them."""
+        self.gap()
+        for text in texts:
+            self.block(text, separator="\n")
+        self.gap()
+
+    def table(self, rows: Iterable[Sequence[str]]) -> None:
+        """Append rows as lines with their cells apart. Empty rows, and empty cells at a row's end, are left out."""
+        self.lines(line for row in rows if (line := CELLS_APART.join(_cells(row))))
 
     def heading(self, level: int, title: str) -> None:
         """Append a heading as a block of its own."""

@@ -40,6 +40,11 @@ def decode(data: bytes, *, declared: bool = False) -> tuple[str, str]:
     return data.decode(_known(detected) or FALLBACK, errors="replace"), detected
 
 
+def decode_as(data: bytes, encoding: str) -> str | None:
+    """The text of `data` in the encoding that is declared for it, or None where that is unknown or does not fit."""
+    return _strictly(data, encoding)
+
+
 def _candidates(data: bytes, *, declared: bool) -> Iterator[str]:
     if b"\0" in data[:4096] or any(mark in data[:DETECT_BYTES] for mark in _ESCAPED):
         detected = _detected(data)

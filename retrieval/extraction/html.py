@@ -7,11 +7,11 @@ paragraphs (measured: loose text in `div`, definition lists, summaries).
 import re
 from html.parser import HTMLParser
 
-from retrieval.extraction.builder import Bounds, TextBuilder, one_line
+from retrieval.extraction.builder import CELLS_APART, Bounds, TextBuilder, one_line
 from retrieval.extraction.encoding import decode
 from retrieval.extraction.result import Extraction
 
-EXTRACTOR = "html 1"
+EXTRACTOR = "html 2"
 
 _SKIPPED = frozenset(
     {"script", "style", "noscript", "template", "nav", "footer", "svg", "iframe", "object", "select", "button"}
@@ -29,31 +29,55 @@ _SPACES = re.compile(r"[ \t\n\r\f\u00a0]+")
 
 def read(data: bytes, *, mime: str, bounds: Bounds) -> Extraction:
     text, encoding = decode(data, declared=True)
-    reader, skipped = _read(text, bounds, _SKIPPED), _SKIPPED
-    # One that is never closed would hide the rest of the page.
-    while reader.left_open:
-        skipped -= {reader.left_open}
-        reader = _read(text, bounds, skipped)
+    builder = TextBuilder(bounds)
+    write(builder, text)
     if "\N{REPLACEMENT CHARACTER}" in text:
-        reader.builder.warn(f"Some characters could not be read as {encoding}.")
-    return reader.builder.finish(mime=mime, extractor=EXTRACTOR, no_text="This page has no text of its own.")
+        builder.warn(f"Some characters could not be read as {encoding}.")
+    return builder.finish(mime=mime, extractor=EXTRACTOR, no_text="This page has no text of its own.")
 
 
-def _read(text: str, bounds: Bounds, skipped: frozenset[str]) -> "_Reader":
-    reader = _Reader(TextBuilder(bounds), skipped)
+def write(builder: TextBuilder, text: str) -> None:
+    """Write the content of a page behind what is there already."""
+    skipped = _SKIPPED
+    # One that is never closed would hide the rest of the page.
+    while left_open := _left_open(text, skipped):
+        skipped -= {left_open}
+    reader = _Reader(builder, skipped)
     reader.feed(text)
     reader.close()
     reader.end_row()
     reader.flush()
-    return reader
 
 
-class _Reader(HTMLParser):
-    def __init__(self, builder: TextBuilder, skipped: frozenset[str]) -> None:
+def _left_open(text: str, skipped: frozenset[str]) -> str:
+    """The skipped element that the page never closes, if there is one."""
+    skips = _Skips(skipped)
+    skips.feed(text)
+    skips.close()
+    return skips.open[-1] if skips.open else ""
+
+
+class _Skips(HTMLParser):
+    """Follows the elements whose content is not read."""
+
+    def __init__(self, skipped: frozenset[str]) -> None:
         super().__init__(convert_charrefs=True)
-        self.builder = builder
         self._skipped = skipped
-        self._skipping: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == self.open[-1] if self.open else tag in self._skipped:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if self.open and tag == self.open[-1]:
+            self.open.pop()
+
+
+class _Reader(_Skips):
+    def __init__(self, builder: TextBuilder, skipped: frozenset[str]) -> None:
+        super().__init__(skipped)
+        self._builder = builder
         self._inline: list[str] = []
         self._heading = 0
         self._bullet = ""
@@ -62,18 +86,10 @@ class _Reader(HTMLParser):
         self._cells: list[str] | None = None
         self._in_cell = False
 
-    @property
-    def left_open(self) -> str:
-        """The skipped element that the page never closed, if there is one."""
-        return self._skipping[-1] if self._skipping else ""
-
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._end_title()
-        if self._skipping:
-            if tag == self._skipping[-1]:
-                self._skipping.append(tag)
-        elif tag in self._skipped:
-            self._skipping.append(tag)
+        if self.open or tag in self._skipped:
+            super().handle_starttag(tag, attrs)
         elif tag == "title":
             self._title = []
         elif tag == "br":
@@ -90,16 +106,15 @@ class _Reader(HTMLParser):
             self._start_block(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        if self._skipping:
-            if tag == self._skipping[-1]:
-                self._skipping.pop()
+        if self.open:
+            super().handle_endtag(tag)
         elif tag == "title":
             self._end_title()
         elif tag in {"td", "th"}:
             self._end_cell()
         elif tag in {"tr", "table"}:
             self.end_row()
-            self.builder.gap(tag == "table")
+            self._builder.gap(tag == "table")
         elif tag in _BLOCKS and self._in_cell:
             self._inline.append(" ")
         elif tag in _BLOCKS:
@@ -108,29 +123,29 @@ class _Reader(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._title is not None:
             self._title.append(data)
-        elif not self._skipping:
+        elif not self.open:
             self._inline.append(data if self._preformatted else _SPACES.sub(" ", data))
 
     def flush(self) -> None:
         """Write what was collected as one block."""
         raw, self._inline = "".join(self._inline), []
         if self._preformatted:
-            self.builder.block(raw.strip("\n"))
+            self._builder.block(raw.strip("\n"))
             return
         text = "\n".join(line for line in (_SPACES.sub(" ", line).strip() for line in raw.split("\n")) if line)
         if not text:
             return
         if self._heading:
-            self.builder.heading(self._heading, text)
+            self._builder.heading(self._heading, text)
         else:
-            self.builder.block(self._bullet + text, separator="\n" if self._bullet else "\n\n")
+            self._builder.block(self._bullet + text, separator="\n" if self._bullet else "\n\n")
         self._heading, self._bullet = 0, ""
 
     def end_row(self) -> None:
         self._end_cell()
         cells, self._cells = self._cells, None
         if cells and any(cells):
-            self.builder.block(" | ".join(cells), separator="\n")
+            self._builder.block(CELLS_APART.join(cells), separator="\n")
 
     def _start_block(self, tag: str) -> None:
         if self._in_cell and tag in _INLINE_IN_CELLS:
@@ -148,7 +163,7 @@ class _Reader(HTMLParser):
         self._heading = 0 if tag in _HEADINGS else self._heading
         self._bullet = "" if tag == "li" else self._bullet
         self._preformatted -= tag == "pre" and self._preformatted > 0
-        self.builder.gap(tag in {"ul", "ol"})
+        self._builder.gap(tag in {"ul", "ol"})
 
     def _start_cell(self) -> None:
         if self._cells is None:
@@ -169,5 +184,5 @@ class _Reader(HTMLParser):
 
     def _end_title(self) -> None:
         if self._title is not None:
-            self.builder.title = self.builder.title or one_line("".join(self._title))
+            self._builder.title = self._builder.title or one_line("".join(self._title))
         self._title = None

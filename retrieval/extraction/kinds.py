@@ -1,5 +1,7 @@
 """The kinds of file we know, and which reader each one has."""
 
+from retrieval.extraction import languages
+
 PDF = "application/pdf"
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
@@ -16,6 +18,7 @@ CSV = "text/csv"
 TSV = "text/tab-separated-values"
 JSON = "application/json"
 XML = "application/xml"
+# and one kind for each programming language (`languages.BY_MIME`)
 
 IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/tiff", "image/bmp"})
 
@@ -25,19 +28,22 @@ READERS = {
     HTML: "retrieval.extraction.html",
     MARKDOWN: "retrieval.extraction.markdown",
     PLAIN: "retrieval.extraction.plain",
-    CSV: "retrieval.extraction.plain",
-    TSV: "retrieval.extraction.plain",
+    CSV: "retrieval.extraction.table",
+    TSV: "retrieval.extraction.table",
     JSON: "retrieval.extraction.plain",
     XML: "retrieval.extraction.plain",
-    DOCX: "retrieval.extraction.office",
+    DOCX: "retrieval.extraction.word",
     PPTX: "retrieval.extraction.slides",
     XLSX: "retrieval.extraction.office",
-    ODT: "retrieval.extraction.office",
+    ODT: "retrieval.extraction.opendocument",
     RTF: "retrieval.extraction.office",
-    EPUB: "retrieval.extraction.office",
-    EMAIL: "retrieval.extraction.office",
-    NOTEBOOK: "retrieval.extraction.office",
+    EPUB: "retrieval.extraction.book",
+    EMAIL: "retrieval.extraction.mail",
+    NOTEBOOK: "retrieval.extraction.notebook",
+    **dict.fromkeys(languages.BY_MIME, "retrieval.extraction.code"),
 }
+# Markdown, and what is read as such
+MARKED_DOWN = frozenset({MARKDOWN, NOTEBOOK})
 
 LABELS = {
     PDF: "PDF",
@@ -56,4 +62,5 @@ LABELS = {
     TSV: "TSV table",
     JSON: "JSON",
     XML: "XML",
+    **{mime: f"{language.name} source" for mime, language in languages.BY_MIME.items()},
 }

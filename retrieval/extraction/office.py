@@ -1,4 +1,4 @@
-"""Reads Word, Excel, OpenDocument, RTF, e-books, e-mail and notebooks (kreuzberg).
+"""Reads Excel workbooks, each sheet a page with its name as heading, and RTF (kreuzberg).
 
 The text is put together from kreuzberg's document structure, not taken from its plain text: so headings have
 exact offsets, table cells stay apart, and nothing counts in UTF-8 bytes.
@@ -9,9 +9,9 @@ from typing import Any
 
 import kreuzberg
 
-from retrieval.errors import CorruptFileError, EncryptedFileError, TooLargeError
+from retrieval.errors import CorruptFileError, EncryptedFileError, TooLargeError, TooManyPagesError
 from retrieval.extraction.builder import Bounds, TextBuilder
-from retrieval.extraction.kinds import LABELS
+from retrieval.extraction.kinds import LABELS, XLSX
 from retrieval.extraction.result import Extraction
 
 EXTRACTOR = f"kreuzberg {kreuzberg.__version__}"
@@ -31,12 +31,24 @@ def read(data: bytes, *, mime: str, bounds: Bounds) -> Extraction:
     except kreuzberg.KreuzbergError as error:
         raise _explained(str(error), mime) from error
     builder = TextBuilder(bounds, title=str(result.metadata.get("title") or ""))
+    sheets = 0
     for node in (result.document or {"nodes": []})["nodes"]:
+        if mime == XLSX and node["content"]["node_type"] == "heading":
+            sheets += 1
+            _begin_sheet(builder, sheets, bounds)
         if node.get("content_layer") not in _FURNITURE:
             _WRITERS.get(node["content"]["node_type"], _text)(builder, node["content"])
+    builder.end_page()
     for warning in result.processing_warnings:
         builder.warn(str(warning["message"] if isinstance(warning, dict) else warning))
     return builder.finish(mime=mime, extractor=EXTRACTOR, no_text=f"This {LABELS[mime]} has no text of its own.")
+
+
+def _begin_sheet(builder: TextBuilder, number: int, bounds: Bounds) -> None:
+    if number > bounds.max_pages:
+        raise TooManyPagesError(f"This workbook has more than {bounds.max_pages:,} sheets.")
+    builder.end_page()
+    builder.begin_page()
 
 
 def _explained(message: str, mime: str) -> CorruptFileError | EncryptedFileError | TooLargeError:
@@ -64,14 +76,10 @@ def _item(builder: TextBuilder, content: Content) -> None:
 
 
 def _table(builder: TextBuilder, content: Content) -> None:
-    builder.gap()
     rows: dict[int, list[str]] = {}
     for cell in content["grid"]["cells"]:
-        rows.setdefault(cell["row"], []).append(" ".join(str(cell["content"]).split()))
-    for cells in rows.values():
-        if any(cells):
-            builder.block(" | ".join(cells), separator="\n")
-    builder.gap()
+        rows.setdefault(cell["row"], []).append(str(cell["content"]))
+    builder.table(rows.values())
 
 
 def _image(builder: TextBuilder, content: Content) -> None:

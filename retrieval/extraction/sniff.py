@@ -11,7 +11,7 @@ from typing import BinaryIO
 import puremagic
 
 from retrieval.errors import CorruptFileError, EmptyFileError, EncryptedFileError, UnsupportedTypeError
-from retrieval.extraction import kinds
+from retrieval.extraction import kinds, languages
 
 HEAD_BYTES = 64 * 1024
 DIRECTORY_BYTES = 4 * 1024 * 1024
@@ -27,6 +27,7 @@ _TEXT_BY_SUFFIX = {
     ".jsonl": kinds.PLAIN,
     ".ndjson": kinds.PLAIN,
 }
+_XML_SUFFIXES = frozenset({".xml", ".svg", ".rss", ".atom", ".xsd", ".xsl", ".xslt", ".kml", ".gpx", ".wsdl"})
 _HTML_SUFFIXES = frozenset({".html", ".htm", ".xhtml"})
 _OFFICE_PARTS = (
     (b"word/document", kinds.DOCX),
@@ -37,6 +38,7 @@ _ZIP_TYPES = {b"application/epub+zip": kinds.EPUB, b"application/vnd.oasis.opend
 _MAIL_HEADER = re.compile(rb"[A-Za-z][A-Za-z0-9-]*:[ \t]")
 _MAIL_MARKS = re.compile(rb"^(?:from|received|return-path|mime-version|message-id):", re.IGNORECASE | re.MULTILINE)
 _HTML_START = re.compile(rb"\s*(?:<!--.*?-->\s*|<\?xml[^>]*>\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.S)
+_JSON_START = re.compile(rb'\{\s*"[^"\n]{0,200}"\s*:|\[\s*\{\s*"')
 # Control characters that text does not have; tab, line ends, form feed, backspace and escape it may.
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\b\x1b\0"))
 _TEXT_CONTROL_SHARE = 0.01
@@ -70,7 +72,7 @@ def _sniff(stream: BinaryIO, name: str) -> str:
     if (image := _image(head)) is not None:
         return image
     if _is_text(head):
-        return _sniff_text(stream, head, PurePath(name).suffix.lower())
+        return _sniff_text(stream, head, name)
     raise _unsupported(head)
 
 
@@ -114,6 +116,8 @@ def _sniff_ole(stream: BinaryIO, head: bytes) -> str:
     directory = stream.read(8192)
     if "EncryptedPackage".encode("utf-16-le") in directory:
         raise EncryptedFileError("This document is protected by a password.")
+    if "__substg1.0_".encode("utf-16-le") in directory:
+        raise UnsupportedTypeError("Outlook's own files are not read: save the message as .eml.")
     raise UnsupportedTypeError("Office files from before 2007 are not read: save it in the newer format or as PDF.")
 
 
@@ -150,20 +154,21 @@ def _is_wide_text(head: bytes) -> bool:
     return high > len(head) // 4 and low <= _TEXT_NUL_SHARE * len(head)
 
 
-def _sniff_text(stream: BinaryIO, head: bytes, suffix: str) -> str:
-    start = head.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")
+def _sniff_text(stream: BinaryIO, head: bytes, name: str) -> str:
+    start, suffix = head.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n"), PurePath(name).suffix.lower()
     if _HTML_START.match(start[:4096]) or (suffix in _HTML_SUFFIXES and start.startswith(b"<")):
         return kinds.HTML
-    if start.startswith(b"<?xml"):
+    if start.startswith(b"<?xml") or (suffix in _XML_SUFFIXES and start.startswith(b"<")):
         return kinds.XML
     if start.startswith(b"{") and b'"cells"' in head and _mentions(stream, b'"nbformat"'):
         return kinds.NOTEBOOK
     if _MAIL_HEADER.match(start) and _is_mail(start, suffix):
         return kinds.EMAIL
-    kind = _TEXT_BY_SUFFIX.get(suffix, kinds.PLAIN)
-    if kind == kinds.JSON and not start.startswith((b"{", b"[")):
-        return kinds.PLAIN
-    return kind
+    if kind := _TEXT_BY_SUFFIX.get(suffix):
+        return kind if kind != kinds.JSON or start.startswith((b"{", b"[")) else kinds.PLAIN
+    if language := languages.language_of(name, start):
+        return languages.mime_of(language)
+    return kinds.JSON if not suffix and _JSON_START.match(start) else kinds.PLAIN
 
 
 def _mentions(stream: BinaryIO, mark: bytes) -> bool:

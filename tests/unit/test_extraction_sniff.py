@@ -60,7 +60,18 @@ def test_the_name_does_not_make_the_kind(file: str, name: str) -> None:
     [
         (b"just words", "letter.pdf", kinds.PLAIN),
         (b"just words", "letter.docx", kinds.PLAIN),
-        (b"def f(): pass", "app.py", kinds.PLAIN),
+        (b"def f(): pass", "app.py", "text/x-source-python"),
+        (b"all: x\n\tmake y", "Makefile", "text/x-source-makefile"),
+        (b"#!/usr/bin/env -S python3 -u\nprint()", "tool", "text/x-source-python"),
+        (b"#!/bin/sh\nls", "tool.py", "text/x-source-shell"),
+        (b"int main() {}", "a.C++.CPP", "text/x-source-cpp"),
+        (b"<?php echo 1;", "x.txt", "text/x-source-php"),
+        (b"<!doctype html><p>x", "app.py", kinds.HTML),
+        (b"<svg xmlns='x'/>", "a.svg", kinds.XML),
+        (b'{"a": 1}', "", kinds.JSON),
+        (b'[\n {"a": 1}]', "", kinds.JSON),
+        (b"[1] a reference", "", kinds.PLAIN),
+        (b'{"a": 1}', "log.txt", kinds.PLAIN),
         (b"a,b\n1,2\n", "table.CSV", kinds.CSV),
         (b"a\tb\n", "table.tsv", kinds.TSV),
         (b'{"a": 1}', "data.json", kinds.JSON),
@@ -108,6 +119,8 @@ def test_nothing_in_it(content: bytes) -> None:
 def test_encrypted_is_told_from_old() -> None:
     with pytest.raises(EncryptedFileError):
         sniff(compound_file("EncryptedPackage"), "a.docx")
+    with pytest.raises(UnsupportedTypeError, match=r"\.eml"):
+        sniff(compound_file("__substg1.0_0037001F"), "a.msg")
     with pytest.raises(UnsupportedTypeError, match="2007"):
         sniff(compound_file("WordDocument"), "a.doc")
 
