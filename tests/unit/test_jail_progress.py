@@ -17,7 +17,7 @@ EXEC = "builtins:exec"
 LIMITS = Limits(wall_seconds=60, cpu_seconds=20)
 # What a child that wants to harm would do: write what it likes to every descriptor it finds but the answer's.
 WRITE = (
-    "import os, struct\ndef tell(data):\n for d in range(3, 20):\n  try: os.write(d, data)\n  except OSError: pass\n"
+    "import os, struct\ndef tell(data):\n for d in range(3, 500):\n  try: os.write(d, data)\n  except OSError: pass\n"
 )
 
 Told = list[tuple[int, int]]
