@@ -188,7 +188,7 @@ async def test_take_the_pictures(site: Site, browser: Browser, upstream: Respons
     studio = Studio(browser, site, {"name": settings.SESSION_COOKIE_NAME, "value": session, "url": site.url})
 
     library = await studio.open(scene.store.get_absolute_url())
-    await expect(library.locator(".document[data-state=ready]")).to_have_count(4, timeout=60_000)
+    await expect(library.locator(".row[data-state=ready]")).to_have_count(4, timeout=60_000)
     await studio.keep(library, "library")
     conversation = await _ask(studio)
     await in_database(_settle)

@@ -1,6 +1,7 @@
 """What people do with stores and documents. Each service checks the right, does it, and tells who watches."""
 
 from retrieval import quotas
+from retrieval.services.bulk import Outcome, Refusal, act_on_documents
 from retrieval.services.documents import delete_document, rename_document, retry_document
 from retrieval.services.moving import move_document
 from retrieval.services.replacing import dismiss_replacement, replace_document
@@ -18,7 +19,10 @@ from retrieval.services.uploads import UploadResult, upload
 
 __all__ = [
     "Announced",
+    "Outcome",
+    "Refusal",
     "UploadResult",
+    "act_on_documents",
     "append_part",
     "begin_upload",
     "create_conversation_store",

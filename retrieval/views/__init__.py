@@ -1,7 +1,8 @@
 """Pages and addresses of the library. They parse, call a service or selector, and answer."""
 
+from retrieval.views.bulk import bulk
 from retrieval.views.documents import delete, document, retry
-from retrieval.views.library import library, store
+from retrieval.views.library import library, rows, store
 from retrieval.views.originals import file
 from retrieval.views.pictures import page_marks, page_picture, picture, small_picture
 from retrieval.views.resumable import begin, upload_parts
@@ -9,6 +10,7 @@ from retrieval.views.uploads import upload
 
 __all__ = [
     "begin",
+    "bulk",
     "delete",
     "document",
     "file",
@@ -17,6 +19,7 @@ __all__ = [
     "page_picture",
     "picture",
     "retry",
+    "rows",
     "small_picture",
     "store",
     "upload",

@@ -1,44 +1,16 @@
 // @ts-check
 /// <reference lib="dom" />
 /// <reference lib="dom.iterable" />
-/** The documents of a vector store: upload by choosing or dropping, states live, try again and remove. */
+/** Takes files into a vector store, by choosing or dropping. What is stored is told to the list below it. */
 
 import { onPick } from "../lib/drops.js";
-import { element, find } from "../lib/page.js";
-import { tabSocket } from "../lib/socket.js";
-import { documentAction, showDocument, uploadInto } from "../lib/upload.js";
+import { find } from "../lib/page.js";
+import { uploadInto } from "../lib/upload.js";
 
 class ParleyDocuments extends HTMLElement {
   connectedCallback() {
-    const socket = tabSocket(this.dataset.socket);
-    socket.subscribe(this.#topic);
-    socket.addEventListener("document.changed", this.#changed);
-    socket.addEventListener("document.removed", this.#changed);
-    socket.addEventListener("lost", this.#lost);
-    this.addEventListener("click", this.#clicked);
-    if (this.dataset.uploadUrl) this.#takeFiles();
-  }
-
-  disconnectedCallback() {
-    const socket = tabSocket();
-    socket.unsubscribe(this.#topic);
-    socket.removeEventListener("document.changed", this.#changed);
-    socket.removeEventListener("document.removed", this.#changed);
-    socket.removeEventListener("lost", this.#lost);
-  }
-
-  get #topic() {
-    return `library:${this.dataset.store}`;
-  }
-
-  /** @returns {HTMLElement} */
-  get #list() {
-    return find(this, "[data-documents]");
-  }
-
-  #takeFiles() {
     const drop = find(this, "[data-drop]");
-    onPick(find(this, "[data-pick]"), (files) => this.#upload(files));
+    onPick(find(this, "[data-pick]"), (files) => this.#take(files));
     drop.addEventListener("dragover", (/** @type {DragEvent} */ event) => {
       event.preventDefault();
       drop.toggleAttribute("data-over", true);
@@ -47,61 +19,40 @@ class ParleyDocuments extends HTMLElement {
     drop.addEventListener("drop", (/** @type {DragEvent} */ event) => {
       event.preventDefault();
       drop.removeAttribute("data-over");
-      this.#upload(event.dataTransfer?.files ?? []);
+      this.#take(event.dataTransfer?.files ?? []);
     });
   }
 
   /** @param {Iterable<File>} files */
-  #upload(files) {
-    for (const file of files) {
-      uploadInto(this.#list, file, {
-        url: this.dataset.uploadUrl ?? "",
-        failure: this.dataset.textUploadFailed ?? "",
-        changed: this.#settle,
-        first: true,
-      });
-    }
+  #take(files) {
+    for (const file of files) this.#upload(file);
   }
 
-  #settle = () => {
-    find(this, "[data-empty]").hidden = this.#list.childElementCount > 0;
-  };
+  /** @param {File} file */
+  async #upload(file) {
+    const list = find(this, "[data-documents]");
+    await uploadInto(list, file, {
+      url: this.dataset.uploadUrl ?? "",
+      failure: this.dataset.textUploadFailed ?? "",
+      changed: () => this.#hand(list),
+      first: true,
+    });
+  }
 
-  /** @param {Event} event */
-  #changed = (event) => {
-    const frame = /** @type {CustomEvent} */ (event).detail;
-    if (frame.store !== this.dataset.store) return;
-    const known = this.#list.querySelector(`[data-document="${frame.document}"]`);
-    // somebody else's upload appears on top; on further pages the list is a look back
-    if (!known && frame.type === "document.changed" && !new URL(location.href).searchParams.has("page")) {
-      this.#list.prepend(element(frame.html));
-    } else {
-      showDocument(frame);
+  /**
+   * What has become a document stands in the list below.
+   * @param {HTMLElement} list
+   */
+  #hand(list) {
+    for (const chip of /** @type {NodeListOf<HTMLElement>} */ (list.querySelectorAll("[data-document]"))) {
+      const detail = {
+        document: chip.dataset.document,
+        store: this.dataset.store,
+        state: chip.dataset.state,
+      };
+      chip.remove();
+      document.dispatchEvent(new CustomEvent("document.uploaded", { detail }));
     }
-    this.#settle();
-  };
-
-  /** @param {MouseEvent} event */
-  #clicked = async (event) => {
-    const button = /** @type {HTMLElement | null} */ (
-      /** @type {Element} */ (event.target).closest("[data-document-action]")
-    );
-    if (!button) return;
-    this.#say(await documentAction(button));
-    this.#settle();
-  };
-
-  /** @param {Event} event nothing of the store comes any more */
-  #lost = (event) => {
-    const { topic, message } = /** @type {CustomEvent} */ (event).detail;
-    if (topic === this.#topic) this.#say(message || (this.dataset.textLost ?? ""));
-  };
-
-  /** @param {string} message what went wrong; empty where nothing did */
-  #say(message) {
-    const error = find(this, "[data-error]");
-    error.hidden = !message;
-    error.textContent = message;
   }
 }
 

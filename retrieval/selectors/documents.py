@@ -1,4 +1,4 @@
-"""What is read of stores and documents, always within what a person may see. What one may not see is not found."""
+"""Stores, documents and their text, always within what a person may see. What one may not see is not found."""
 
 import uuid
 from dataclasses import dataclass

@@ -1,0 +1,36 @@
+"""What is read of stores and documents, always within what a person may see. What one may not see is not found."""
+
+from retrieval.selectors.documents import (
+    DocumentView,
+    document_view,
+    embedding_target,
+    get_document,
+    get_store,
+    has_role,
+    library_stores,
+    store_documents,
+    text_between,
+    text_spans,
+)
+from retrieval.selectors.filters import DocumentFilter
+from retrieval.selectors.listing import Counts, DocumentRow, counts, document_page, document_row, listed
+
+__all__ = [
+    "Counts",
+    "DocumentFilter",
+    "DocumentRow",
+    "DocumentView",
+    "counts",
+    "document_page",
+    "document_row",
+    "document_view",
+    "embedding_target",
+    "get_document",
+    "get_store",
+    "has_role",
+    "library_stores",
+    "listed",
+    "store_documents",
+    "text_between",
+    "text_spans",
+]
