@@ -22,7 +22,7 @@ from core.accounts.links import make_sign_in_link
 from core.capabilities import CAPABILITIES
 from core.errors import ConflictError
 from core.forms import EndpointForm, EndpointModelForm, GrantForm, UserAddForm, UserForm
-from core.models import Endpoint, EndpointModel, Grant, Process, User, Work
+from core.models import AccessToken, Endpoint, EndpointModel, Grant, Process, User, Work
 from core.models.grants import Role
 
 if TYPE_CHECKING:
@@ -316,6 +316,21 @@ class EndpointModelAdmin(ModelAdmin):
                 self.message_user(request, _("%(model)s is the default for %(purpose)s.") % {
                     "model": model, "purpose": purpose,
                 }, messages.SUCCESS)  # fmt: skip
+
+
+@admin.register(AccessToken)
+class AccessTokenAdmin(ReadOnlyAdmin):
+    """Whose scripts may come in; an administrator ends a token by deleting it."""
+
+    list_display = ["name", "user", "scope", "created_at", "expires_at", "last_used_at"]
+    list_filter = ["scope"]
+    list_select_related = ["user"]
+    search_fields = ["name", "user__email"]
+    ordering = ["-created_at"]
+    exclude = ["token_hash"]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("core.delete_accesstoken")
 
 
 @admin.register(Process)

@@ -1,8 +1,11 @@
-"""Addresses of the library and its documents."""
+"""Addresses of the library and its documents, for browsers and for scripts."""
 
-from django.urls import path
+from django.urls import path, re_path
 
+from core.api import no_such_address
 from retrieval import views
+from retrieval.api import documents as api_documents
+from retrieval.api import stores as api_stores
 
 app_name = "retrieval"
 
@@ -22,4 +25,11 @@ urlpatterns = [
     path("documents/<uuid:document_id>/marks/", views.page_marks, name="page_marks"),
     path("documents/<uuid:document_id>/picture/", views.picture, name="picture"),
     path("documents/<uuid:document_id>/picture/small.webp", views.small_picture, name="small_picture"),
+    path("api/v1/stores", api_stores.stores, name="api_stores"),
+    path("api/v1/stores/<uuid:store_id>", api_stores.store, name="api_store"),
+    path("api/v1/stores/<uuid:store_id>/documents", api_stores.documents, name="api_documents"),
+    path("api/v1/documents/<uuid:document_id>", api_documents.document, name="api_document"),
+    path("api/v1/documents/<uuid:document_id>/retry", api_documents.retry, name="api_retry"),
+    path("api/v1/documents/<uuid:document_id>/file", api_documents.file, name="api_file"),
+    re_path(r"^api/", no_such_address, name="api_unknown"),
 ]

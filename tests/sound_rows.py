@@ -26,7 +26,7 @@ from chat.models import (
     SummaryFailure,
     Turn,
 )
-from core.models import Endpoint, EndpointModel, Grant, SignInLink, User, Work
+from core.models import AccessToken, Endpoint, EndpointModel, Grant, SignInLink, User, Work
 from retrieval.models import Chunk, Document, Picture, Quota, Revision, Upload, UploadPart
 from tests import factories
 from tools.models import ToolCall
@@ -195,6 +195,10 @@ def memory_off() -> MemoryOff:
 def tool_call(**values: Any) -> ToolCall:
     fields = {"conversation": uuid.uuid4(), "turn": uuid.uuid4(), "call_id": "c", "tool": "t", "status": "running"}
     return ToolCall.objects.create(**{**fields, "idempotency_key": uuid.uuid4().hex, **values})
+
+
+def access_token(**values: Any) -> AccessToken:
+    return AccessToken.objects.create(**{"user": factories.user(), "name": "t", "token_hash": HEX, **values})
 
 
 def link() -> SignInLink:

@@ -5,6 +5,7 @@ from core.models.endpoints import Endpoint, EndpointModel
 from core.models.grants import Grant
 from core.models.milestones import Milestone
 from core.models.processes import Process
+from core.models.tokens import AccessToken
 from core.models.work import Work
 
-__all__ = ["Endpoint", "EndpointModel", "Grant", "Milestone", "Process", "SignInLink", "User", "Work"]
+__all__ = ["AccessToken", "Endpoint", "EndpointModel", "Grant", "Milestone", "Process", "SignInLink", "User", "Work"]

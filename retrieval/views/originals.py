@@ -27,7 +27,11 @@ def file(request: HttpRequest, document_id: uuid.UUID) -> HttpResponseBase:
 
     A download that was broken off goes on by `Range`.
     """
-    kept = selectors.get_document(signed_in(request), document_id)
+    return original(request, selectors.get_document(signed_in(request), document_id))
+
+
+def original(request: HttpRequest, kept: Document) -> HttpResponseBase:
+    """Answer with the bytes that were uploaded. Raises NotFoundError where the storage has lost them."""
     stored, size = kept.file.storage_name, kept.file.size
     if not default_storage.exists(stored):
         raise NotFoundError("The file is missing from the storage.")

@@ -34,10 +34,7 @@ def receives_file(check: Check) -> Callable[[View], View]:
     def decorate(view: View) -> View:
         @csrf_protect
         def parsed(request: HttpRequest, **arguments: Any) -> HttpResponseBase:
-            content = request.FILES.get("file")
-            if not isinstance(content, UploadedFile):
-                raise InvalidInputError("Choose a file to upload.")
-            return view(request, content=content, **arguments)
+            return view(request, content=received_file(request), **arguments)
 
         @csrf_exempt
         @require_POST
@@ -45,17 +42,38 @@ def receives_file(check: Check) -> Callable[[View], View]:
         @wraps(view)
         def receiving(request: HttpRequest, **arguments: Any) -> HttpResponseBase:
             check(request, **arguments)
-            limit: int = settings.UPLOAD_MAX_BYTES
-            if announced_length(request) > limit + ROOM_FOR_FORM:
-                raise TooLargeError(f"This file is larger than {limit / 1024**2:,.0f} MB, the most that is taken.")
+            refuse_too_large(request)
             try:
                 return parsed(request, **arguments)
             except (MultiPartParserError, SuspiciousOperation) as error:
-                raise InvalidInputError("The upload was cut short or is not a form with one file.") from error
+                raise _not_a_form() from error
 
         return receiving
 
     return decorate
+
+
+def received_file(request: HttpRequest) -> "UploadedFile[Any]":
+    """Return the form's `file`. Raises TooLargeError by the announced length, InvalidInputError where there is none."""
+    refuse_too_large(request)
+    try:
+        content = request.FILES.get("file")
+    except (MultiPartParserError, SuspiciousOperation) as error:
+        raise _not_a_form() from error
+    if not isinstance(content, UploadedFile):
+        raise InvalidInputError("Choose a file to upload.")
+    return content
+
+
+def refuse_too_large(request: HttpRequest) -> None:
+    """Raise TooLargeError for a body that is announced to be more than a file may be, before any of it is read."""
+    limit: int = settings.UPLOAD_MAX_BYTES
+    if announced_length(request) > limit + ROOM_FOR_FORM:
+        raise TooLargeError(f"This file is larger than {limit / 1024**2:,.0f} MB, the most that is taken.")
+
+
+def _not_a_form() -> InvalidInputError:
+    return InvalidInputError("The upload was cut short or is not a form with one file.")
 
 
 def announced_length(request: HttpRequest) -> int:

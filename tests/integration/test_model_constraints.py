@@ -17,6 +17,7 @@ from tests import factories
 from tests.sound_rows import (
     HEX,
     NOW,
+    access_token,
     attachment,
     background_call,
     call,
@@ -70,6 +71,10 @@ Case = tuple[Callable[[], Any], Callable[[Any], Callable[[], Any]]]
 
 CASES: dict[str, list[Case]] = {
     "user_email_unique": [(lambda: factories.user("A@b.example"), lambda row: lambda: factories.user("a@B.EXAMPLE"))],
+    "access_token_hash_hex": [(access_token, lambda row: change(row, token_hash="secret"))],
+    "access_token_named": [(access_token, lambda row: change(row, name=""))],
+    "access_token_scope_known": [(access_token, lambda row: change(row, scope="everything"))],
+    "access_token_expires_later": [(access_token, lambda row: change(row, expires_at=row.created_at))],
     "endpoint_openai_has_url": [(endpoint, lambda row: change(row, base_url=""))],
     "endpoint_provider_known": [(endpoint, lambda row: change(row, provider="magic"))],
     "endpoint_source_known": [(endpoint, lambda row: change(row, source="nowhere"))],
@@ -295,12 +300,13 @@ def test_no_constraint_is_left_untested() -> None:
     ("sound", "changed"),
     [
         (link, {}),
+        (access_token, {}),
         (lambda: factories.file(b"x"), {"sha256": HEX}),
         (tool_call, {"turn": uuid.uuid4()}),
         (endpoint, {}),
         (lambda: document(state=Document.State.READY), {"sha256": HEX}),
     ],
-    ids=["token", "storage name", "idempotency key", "endpoint name", "revision"],
+    ids=["link", "access token", "storage name", "idempotency key", "endpoint name", "revision"],
 )
 def test_unique_columns(sound: Callable[[], models.Model], changed: dict[str, Any]) -> None:
     row = sound()

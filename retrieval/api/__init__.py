@@ -1,0 +1,1 @@
+"""Addresses for scripts: stores, uploads, states, removal. `docs/api.md` is what people read about them."""
