@@ -6,6 +6,7 @@ from core.api import no_such_address
 from retrieval import views
 from retrieval.api import documents as api_documents
 from retrieval.api import stores as api_stores
+from retrieval.api import uploads as api_uploads
 
 app_name = "retrieval"
 
@@ -28,6 +29,8 @@ urlpatterns = [
     path("api/v1/stores", api_stores.stores, name="api_stores"),
     path("api/v1/stores/<uuid:store_id>", api_stores.store, name="api_store"),
     path("api/v1/stores/<uuid:store_id>/documents", api_stores.documents, name="api_documents"),
+    path("api/v1/stores/<uuid:store_id>/uploads", api_uploads.begin, name="api_begin_upload"),
+    path("api/v1/uploads/<uuid:upload_id>", api_uploads.parts, name="api_upload"),
     path("api/v1/documents/<uuid:document_id>", api_documents.document, name="api_document"),
     path("api/v1/documents/<uuid:document_id>/retry", api_documents.retry, name="api_retry"),
     path("api/v1/documents/<uuid:document_id>/file", api_documents.file, name="api_file"),

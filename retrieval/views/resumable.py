@@ -23,14 +23,18 @@ from retrieval.views.receiving import announced_length
 @tus.speaks_tus
 def begin(request: HttpRequest, store_id: uuid.UUID) -> HttpResponseBase:
     """POST begins an upload into a store: 201 with its `Location`."""
+    return begun(begin_into(request, store_id))
+
+
+def begin_into(request: HttpRequest, store_id: uuid.UUID) -> Upload:
     user = signed_in(request)
     store = selectors.get_store(user, store_id, Role.EDITOR)
-    return begun(services.begin_upload(user=user, store=store, file=tus.announced(request)))
+    return services.begin_upload(user=user, store=store, file=tus.announced(request))
 
 
-def begun(upload: Upload) -> HttpResponse:
-    """The answer to a beginning, whatever the upload goes into."""
-    location = reverse("retrieval:upload_parts", args=[upload.pk])
+def begun(upload: Upload, *, parts_at: str = "retrieval:upload_parts") -> HttpResponse:
+    """The answer to a beginning, whatever the upload goes into; `parts_at` is the name of the address for parts."""
+    location = reverse(parts_at, args=[upload.pk])
     return HttpResponse(status=201, headers={"Location": location, **tus.place(upload)})
 
 

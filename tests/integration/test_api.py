@@ -1,5 +1,6 @@
 """The addresses for scripts: with a token only, in its person's name and with that person's rights."""
 
+import base64
 import io
 import uuid
 from collections.abc import AsyncIterator
@@ -74,6 +75,8 @@ ADDRESSES = [
     ("DELETE", f"/api/v1/documents/{uuid.uuid4()}"),
     ("GET", f"/api/v1/documents/{uuid.uuid4()}/file"),
     ("POST", f"/api/v1/documents/{uuid.uuid4()}/retry"),
+    ("POST", f"{STORES}/{uuid.uuid4()}/uploads"),
+    ("PATCH", f"/api/v1/uploads/{uuid.uuid4()}"),
     ("GET", "/api/v2/anything"),
 ]
 
@@ -250,3 +253,41 @@ def test_a_part_that_is_none_is_refused(cast: factories.Cast, query: str) -> Non
 
 def test_a_state_that_is_none_is_refused(cast: factories.Cast, store: VectorStore) -> None:
     assert Script(cast.owner)("GET", f"{documents_of(store)}?state=lost")[0] == HTTPStatus.BAD_REQUEST
+
+
+# In parts (what the protocol does beyond that stands in test_resumable.py) --------------------------------------------
+
+
+def tus(script: Script, method: str, address: str, body: bytes = b"", **headers: str) -> Any:
+    """Call as a client of tus does, with the token and nothing else."""
+    told = {"Authorization": f"Bearer {script.secret}", "Tus-Resumable": "1.0.0"}
+    told |= {name.replace("_", "-"): value for name, value in headers.items()}
+    kind = "application/offset+octet-stream"
+    return Client(enforce_csrf_checks=True).generic(method, address, body, content_type=kind, headers=told)
+
+
+def test_a_large_file_goes_in_parts(cast: factories.Cast, store: VectorStore) -> None:
+    script, content = Script(cast.owner), b"Tide tables of Korsund"
+    name = base64.b64encode(b"tides.txt").decode()
+    announced = {"Upload_Length": str(len(content)), "Upload_Metadata": f"filename {name}"}
+    begun = tus(script, "POST", f"{STORES}/{store.pk}/uploads", **announced)
+    assert begun.status_code == HTTPStatus.CREATED
+    address = begun.headers["Location"]
+    assert address.startswith("/api/v1/uploads/")
+    for start in range(0, len(content), 10):
+        assert tus(script, "HEAD", address).headers["Upload-Offset"] == str(start)
+        part = content[start : start + 10]
+        assert tus(script, "PATCH", address, part, Upload_Offset=str(start)).status_code == HTTPStatus.NO_CONTENT
+    document = Document.objects.get(pk=tus(script, "GET", address).json()["document"])
+    assert (document.name, document.state, document.store) == ("tides.txt", "queued", store)
+
+
+def test_parts_need_the_right_to_change_and_the_right_person(cast: factories.Cast, store: VectorStore) -> None:
+    announced = {"Upload_Length": "10", "Upload_Metadata": "filename YQ=="}
+    begin = f"{STORES}/{store.pk}/uploads"
+    assert tus(Script(cast.owner, "read"), "POST", begin, **announced).status_code == HTTPStatus.FORBIDDEN
+    assert tus(Script(cast.outsider), "POST", begin, **announced).status_code == HTTPStatus.NOT_FOUND
+    address = tus(Script(cast.owner), "POST", begin, **announced).headers["Location"]
+    for method in ("HEAD", "PATCH", "DELETE"):
+        refused = tus(Script(cast.outsider), method, address, b"x", Upload_Offset="0")
+        assert refused.status_code == HTTPStatus.NOT_FOUND

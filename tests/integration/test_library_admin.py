@@ -1,12 +1,14 @@
 """The library from outside its pages: in the admin, and by the command."""
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import Permission
 from django.core.management import CommandError, call_command
+from django.db import connections
 from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
@@ -15,6 +17,8 @@ from core.models import User
 from core.models.grants import Role
 from retrieval.models import Document, File, VectorStore
 from tests import factories
+from tests.ingesting import work
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -28,6 +32,15 @@ def as_(person: User) -> Client:
     client = Client()
     client.force_login(person)
     return client
+
+
+def worker(expected: int) -> None:
+    """Do a worker's work, in a thread of its own, as soon as so many documents are there."""
+    try:
+        wait_until(lambda: Document.objects.count() == expected)
+        work()
+    finally:
+        connections.close_all()
 
 
 class TestCommand:
@@ -63,6 +76,32 @@ class TestCommand:
             call_command("ingest", str(folder), "--store", "Papers", "--user", person.email, stdout=out)
         assert "empty.txt: refused: This file is empty." in out.getvalue()
         assert File.objects.count() == 2
+
+    def test_it_waits_and_says_what_became_of_each(self, folder: Path) -> None:
+        factories.superuser()
+        factories.embedding_model(is_default=True)
+        (folder / "deep" / "broken.pdf").write_bytes(b"%PDF-1.7 and no more")
+        call_command("ingest", str(folder), "--store", "Papers", stdout=io.StringIO())
+        work()
+        out = io.StringIO()
+        with pytest.raises(CommandError, match="still being worked on"):  # asked for again, it is tried again
+            call_command("ingest", str(folder), "--store", "Papers", "--wait", "0.01", stdout=out)
+        assert "tides.txt: ready, 1 passages" in out.getvalue()
+        assert Document.objects.get(name="pilots.txt").attributes["path"] == "deep/pilots.txt"
+
+    @pytest.mark.django_db(transaction=True)
+    def test_it_fails_where_a_file_failed(self, folder: Path) -> None:
+        factories.superuser()
+        factories.embedding_model(is_default=True)
+        (folder / "broken.pdf").write_bytes(b"%PDF-1.7 and no more")
+        out = io.StringIO()
+        with ThreadPoolExecutor(1) as pool:
+            working = pool.submit(worker, 3)
+            with pytest.raises(CommandError, match=r"^1 failed$"):
+                call_command("ingest", str(folder), "--store", "Papers", "--wait", "60", stdout=out)
+        working.result()
+        assert "broken.pdf: failed: This PDF is damaged" in out.getvalue()
+        assert out.getvalue().count(": ready, ") == 2
 
     def test_it_says_what_is_missing(self, folder: Path) -> None:
         with pytest.raises(CommandError, match="no administrator"):
