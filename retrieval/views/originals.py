@@ -14,6 +14,7 @@ from django.views.decorators.http import require_safe
 from core.errors import NotFoundError
 from core.http import answered, signed_in
 from retrieval import selectors
+from retrieval.models import Document
 
 _BLOCK = 256 * 1024
 # one range of bytes (RFC 9110, 14.1.2); more than one at a time are answered with the whole file, which is allowed
