@@ -9,13 +9,16 @@ All times are the database's: workers and web processes on several machines need
 
 Handlers may run more than once and must be idempotent; `Claim.guard` inside their transaction makes sure that a
 claim that was taken over writes nothing.
+
+A kind of which much small work comes at once can be claimed in groups (`register_group`): only first attempts, so that
+a piece that kills its workers does so alone and takes no attempts from others.
 """
 
 import json
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -55,27 +58,35 @@ class Claim:
     arguments: dict[str, Any]
     attempt: int
     fence: int
+    weight: int = 0
 
     def guard(self) -> None:
         """Lock the row in the caller's transaction; raise `LostClaimError` if the claim is no longer ours."""
         if not Work.objects.select_for_update().filter(id=self.id, fence=self.fence, state="running").exists():
             raise LostClaimError("The work was taken over.")
 
-    def renew(self) -> bool:
-        """Extend the lease; false when the claim was lost."""
-        rows = Work.objects.filter(id=self.id, fence=self.fence, state="running")
-        return bool(rows.update(lease_until=Now() + LEASE))
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """How much of a kind is claimed at once: so many pieces, of so much weight together (see `enqueue`)."""
+
+    size: int
+    weight: int
 
 
 Handler = Callable[[Claim], None]
+GroupHandler = Callable[[Sequence[Claim]], None]
 OnExhausted = Callable[[uuid.UUID], None]
+
+_ALONE = Group(size=1, weight=0)
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    handler: Handler
+    handler: GroupHandler
     on_exhausted: OnExhausted | None
     max_attempts: int
+    group: Group = _ALONE
 
 
 _kinds: dict[str, _Kind] = {}
@@ -83,18 +94,33 @@ _kinds: dict[str, _Kind] = {}
 
 def register(kind: str, handler: Handler, *, on_exhausted: OnExhausted | None = None, max_attempts: int = 3) -> None:
     """Say who does this kind of work. `on_exhausted` gets the subject when every attempt ended without an end."""
-    if kind in _kinds:
-        raise ValueError(f"{kind} is registered already")
-    _kinds[kind] = _Kind(handler, on_exhausted, max_attempts)
+    _register(kind, _Kind(lambda claims: handler(claims[0]), on_exhausted, max_attempts))
+
+
+def register_group(
+    kind: str, handler: GroupHandler, group: Group, *, on_exhausted: OnExhausted | None = None, max_attempts: int = 3
+) -> None:
+    """Say who does this kind of work, several pieces at once.
+
+    What goes wrong with one piece the handler has to end itself. What it raises counts for all of them: after that each
+    is tried alone.
+    """
+    _register(kind, _Kind(handler, on_exhausted, max_attempts, group))
+
+
+def _register(name: str, kind: _Kind) -> None:
+    if name in _kinds:
+        raise ValueError(f"{name} is registered already")
+    _kinds[name] = kind
 
 
 # A twin that waits already is locked until the caller commits, so that no worker takes it before it can see the
 # caller's changes; asked for sooner, it comes sooner.
 _ENQUEUE = """
 INSERT INTO core_work (
-    id, kind, subject, arguments, owner_id, state, attempts, fence, run_after, lease_until, error, created_at
+    id, kind, subject, arguments, owner_id, weight, state, attempts, fence, run_after, lease_until, error, created_at
 ) VALUES (
-    %s, %s, %s, %s, %s, 'waiting', 0, 0, clock_timestamp() + %s::interval, NULL, '', clock_timestamp()
+    %s, %s, %s, %s, %s, %s, 'waiting', 0, 0, clock_timestamp() + %s::interval, NULL, '', clock_timestamp()
 ) ON CONFLICT (kind, subject) WHERE state = 'waiting'
 DO UPDATE SET run_after = least(core_work.run_after, EXCLUDED.run_after)
 """
@@ -106,9 +132,12 @@ def enqueue(
     subject: uuid.UUID,
     owner: User | uuid.UUID | None = None,
     arguments: dict[str, Any] | None = None,
+    weight: int = 0,
     delay: timedelta = timedelta(0),
 ) -> None:
     """Ask for work in the current transaction.
+
+    `weight` says how much room it takes in a group of its kind, in whatever the kind's `Group` is measured in.
 
     Asked for again before it began, it stays one piece of work with its first arguments, at the earlier time. Two
     transactions that ask for the same work take turns: ask late in a long transaction.
@@ -119,6 +148,7 @@ def enqueue(
         subject,
         json.dumps(arguments or {}),
         owner.pk if isinstance(owner, User) else owner,
+        weight,
         delay,
     ]
     with connection.cursor() as cursor:
@@ -153,38 +183,117 @@ WITH busy AS (
 UPDATE core_work SET state = 'running', attempts = attempts + 1, fence = fence + 1,
     lease_until = clock_timestamp() + %s::interval
 FROM next WHERE core_work.id = next.id
-RETURNING core_work.id, kind, subject, arguments, attempts, fence
+RETURNING core_work.id, kind, subject, arguments, attempts, fence, weight
+"""
+
+# Owners take turns within a group too; that of the first has had one. Only what is chosen is locked: the rest stays in
+# reach of other workers.
+_JOIN = """
+WITH turns AS (
+    SELECT id, weight, run_after, row_number() OVER (PARTITION BY owner_id ORDER BY run_after, id)
+        + (owner_id IS NOT DISTINCT FROM (SELECT owner_id FROM core_work WHERE id = %s))::int AS turn
+    FROM core_work
+    WHERE state = 'waiting' AND attempts = 0 AND run_after <= clock_timestamp() AND kind = %s AND weight < %s
+), filled AS (
+    SELECT id, sum(weight) OVER (ORDER BY turn, run_after, id) AS weight
+    FROM turns ORDER BY turn, run_after, id LIMIT %s
+), free AS (
+    SELECT id FROM core_work
+    WHERE id IN (SELECT id FROM filled WHERE weight <= %s) AND state = 'waiting' FOR UPDATE SKIP LOCKED
+)
+UPDATE core_work SET state = 'running', attempts = attempts + 1, fence = fence + 1,
+    lease_until = clock_timestamp() + %s::interval
+FROM free WHERE core_work.id = free.id
+RETURNING core_work.id, kind, subject, arguments, attempts, fence, weight
+"""
+
+# In order, so that two transactions never wait for each other's rows crosswise.
+_GUARD = """
+SELECT id FROM core_work
+WHERE (id, fence) IN (SELECT * FROM unnest(%s::uuid[], %s::bigint[])) AND state = 'running' ORDER BY id FOR UPDATE
+"""
+_RENEW = """
+UPDATE core_work SET lease_until = clock_timestamp() + %s::interval
+WHERE (id, fence) IN (SELECT * FROM unnest(%s::uuid[], %s::bigint[])) AND state = 'running'
+"""
+_END = """
+DELETE FROM core_work
+WHERE (id, fence) IN (SELECT * FROM unnest(%s::uuid[], %s::bigint[])) AND state = 'running'
 """
 
 
 def claim_next() -> Claim | None:
     """Take the next piece of work that is due: of the owner with the least running, the longest waiting."""
-    values: list[Any] = [list(_kinds), LEASE]
+    claims = _claim(_CLAIM, [list(_kinds), LEASE])
+    return claims[0] if claims else None
+
+
+def claim_group() -> list[Claim]:
+    """Take what `claim_next` takes and, where its kind is done in groups, others of its kind; empty where none is due.
+
+    One that was tried before, or fills the group by itself, stays alone.
+    """
+    first = claim_next()
+    if first is None:
+        return []
+    group = _kinds[first.kind].group
+    room = group.weight - first.weight
+    if first.attempt > 1 or room <= 0:
+        return [first]
+    return [first, *_claim(_JOIN, [first.id, first.kind, group.weight, group.size - 1, room, LEASE])]
+
+
+def _claim(statement: str, values: list[Any]) -> list[Claim]:
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, values)
-        row = cursor.fetchone()
-    if row is None:
-        return None
-    work, kind, subject, arguments, attempt, fence = row
-    return Claim(work, kind, subject, json.loads(arguments), attempt, fence)
+        cursor.execute(statement, values)
+        rows = cursor.fetchall()
+    return [
+        Claim(work, kind, subject, json.loads(arguments), attempt, fence, weight)
+        for work, kind, subject, arguments, attempt, fence, weight in rows
+    ]
+
+
+def guard_all(claims: Sequence[Claim]) -> set[uuid.UUID]:
+    """Lock the rows in the caller's transaction; returns the ids of the claims that are still ours."""
+    with connection.cursor() as cursor:
+        cursor.execute(_GUARD, _keys(claims))
+        return {work for (work,) in cursor.fetchall()}
+
+
+def renew(claims: Sequence[Claim]) -> int:
+    """Extend the leases; returns how many claims are still ours."""
+    with connection.cursor() as cursor:
+        values: list[Any] = [LEASE, *_keys(claims)]
+        cursor.execute(_RENEW, values)
+        return int(cursor.rowcount)
+
+
+def end(claims: Sequence[Claim]) -> None:
+    """Remove work that is done, where the claims are still ours."""
+    with connection.cursor() as cursor:
+        cursor.execute(_END, _keys(claims))
+
+
+def _keys(claims: Sequence[Claim]) -> list[Any]:
+    return [[claim.id for claim in claims], [claim.fence for claim in claims]]
 
 
 @contextmanager
-def _kept(claim: Claim) -> Iterator[None]:
-    """Renew the lease from a thread while the handler runs."""
+def _kept(claims: Sequence[Claim]) -> Iterator[None]:
+    """Renew the leases from a thread while the handler runs."""
     done = threading.Event()
 
-    def renew() -> None:
+    def keep() -> None:
         while not done.wait(LEASE.total_seconds() / 3):
             try:
-                if not claim.renew():
+                if not renew(claims):
                     return
             except Error as error:
                 logger.warning("A lease was not renewed: %s", error)
             finally:
                 connection.close()
 
-    thread = threading.Thread(target=renew, name="lease", daemon=True)
+    thread = threading.Thread(target=keep, name="lease", daemon=True)
     thread.start()
     try:
         yield
@@ -194,29 +303,30 @@ def _kept(claim: Claim) -> Iterator[None]:
 
 
 def run_one() -> bool:
-    """Claim and do one piece of work; false when none is due.
+    """Claim and do what is due next, a piece of work or a group of them; false when nothing is.
 
     A retryable error puts it back with a growing delay. Any other error is the handler's fault: the claim is left to
     expire and counts as an attempt.
     """
-    claim = claim_next()
-    if claim is None:
+    claims = claim_group()
+    if not claims:
         return False
-    kind = _kinds[claim.kind]
+    kind = _kinds[claims[0].kind]
     try:
-        with _kept(claim):
-            kind.handler(claim)
+        with _kept(claims):
+            kind.handler(claims)
     except LostClaimError:
-        logger.warning("%s %s was taken over", claim.kind, claim.subject)
+        logger.warning("%s %s was taken over", claims[0].kind, claims[0].subject)
     except ParleyError as error:
         if not error.retryable:
             raise
-        if claim.attempt >= kind.max_attempts:
-            _exhaust(claim.id, claim.fence, error=error.message)
-        else:
-            _put_back(claim.id, claim.fence, delay=timedelta(seconds=2**claim.attempt), error=error.message)
+        for claim in claims:
+            if claim.attempt >= kind.max_attempts:
+                _exhaust(claim.id, claim.fence, error=error.message)
+            else:
+                _put_back(claim.id, claim.fence, delay=timedelta(seconds=2**claim.attempt), error=error.message)
     else:
-        Work.objects.filter(id=claim.id, fence=claim.fence).delete()
+        end(claims)
     return True
 
 
@@ -266,7 +376,7 @@ def retry(work: Work) -> bool:
         row = Work.objects.select_for_update().filter(id=work.pk, state="failed").first()
         if row is None:
             return False
-        enqueue(kind=row.kind, subject=row.subject, owner=row.owner_id, arguments=row.arguments)
+        enqueue(kind=row.kind, subject=row.subject, owner=row.owner_id, arguments=row.arguments, weight=row.weight)
         row.delete()
     return True
 

@@ -6,6 +6,7 @@ A watcher of a store joins `store_group(store)` and receives `{"type": "document
 import asyncio
 import logging
 import uuid
+from collections.abc import Iterable, Sequence
 
 from asgiref.sync import async_to_sync
 from channels.layers import channel_layers
@@ -13,6 +14,9 @@ from django.db import transaction
 from redis.exceptions import RedisError
 
 logger = logging.getLogger(__name__)
+
+# A document and its store.
+Changed = tuple[uuid.UUID, uuid.UUID]
 
 # Seconds after which a hint is given up: work must not wait for a Redis that is away.
 PATIENCE = 2.0
@@ -24,15 +28,26 @@ def store_group(store: uuid.UUID) -> str:
 
 async def send_hint(document: uuid.UUID, store: uuid.UUID) -> None:
     """Tell who watches the store. Where the channel layer is away the hint is lost."""
-    message = {"type": "document.hint", "document": str(document), "store": str(store)}
+    await _send([(document, store)])
+
+
+async def _send(changed: Iterable[Changed]) -> None:
     try:
         async with asyncio.timeout(PATIENCE):
-            await channel_layers["default"].group_send(store_group(store), message)
+            for document, store in changed:
+                message = {"type": "document.hint", "document": str(document), "store": str(store)}
+                await channel_layers["default"].group_send(store_group(store), message)
     except (RedisError, OSError) as error:
         logger.warning("A hint was not sent: %s", error or type(error).__name__)
 
 
+def documents_changed(changed: Sequence[Changed]) -> None:
+    """Send hints from synchronous code once the present transaction is through."""
+    if changed:
+        # A caller without an event loop gets one for the call, and channels_redis closes its connection with it.
+        transaction.on_commit(lambda: async_to_sync(_send)(changed), robust=True)
+
+
 def document_changed(document: uuid.UUID, store: uuid.UUID) -> None:
     """Send a hint from synchronous code once the present transaction is through."""
-    # A caller without an event loop gets one for the call, and channels_redis closes its connection with it.
-    transaction.on_commit(lambda: async_to_sync(send_hint)(document, store), robust=True)
+    documents_changed([(document, store)])

@@ -4,7 +4,7 @@ from core import outbox
 from retrieval import ingestion
 from retrieval.services import resumable
 
-outbox.register(ingestion.INGEST, ingestion.ingest, on_exhausted=ingestion.give_up)
+outbox.register_group(ingestion.INGEST, ingestion.ingest, ingestion.GROUP, on_exhausted=ingestion.give_up)
 # what a person deleted is never left lying about, however often a worker dies over it
 outbox.register(ingestion.REMOVE, ingestion.remove, max_attempts=10_000)
 outbox.register(resumable.FINISH, resumable.finish_left_upload, on_exhausted=resumable.give_up_upload)

@@ -151,7 +151,7 @@ def indexed_document(in_store: VectorStore, *, text: str, name: str = "", langua
     """A document of `text` that went through ingestion (but for reading the file) and can be searched."""
     made = document(in_store, text=text, name=name, language=language)
     Revision.objects.create(document=made, text=text, extractor="test")
-    ingestion.ingest(claim(ingestion.INGEST, made.pk))
+    ingestion.ingest([claim(ingestion.INGEST, made.pk)])
     made.refresh_from_db()
     return made
 

@@ -2,7 +2,7 @@
 
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import cache
 from typing import Any
@@ -25,6 +25,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.claims: list[outbox.Claim] = []
+        self.groups: list[Sequence[outbox.Claim]] = []
         self.given_up: list[uuid.UUID] = []
         self.then: Callable[[outbox.Claim], None] = lambda _claim: None
         self.on_given_up: Callable[[uuid.UUID], None] = lambda _subject: None
@@ -33,12 +34,20 @@ class Recorder:
         self.claims.append(claim)
         self.then(claim)
 
+    def handle_group(self, claims: Sequence[outbox.Claim]) -> None:
+        self.groups.append(claims)
+        for claim in claims:
+            self.handle(claim)
+
     def give_up(self, subject: uuid.UUID) -> None:
         self.given_up.append(subject)
         self.on_given_up(subject)
 
 
-_recorders: dict[str, Recorder] = {"test.work": Recorder(), "test.other": Recorder(), "test.plain": Recorder()}
+KINDS = ("test.work", "test.other", "test.plain", "test.group")
+GROUP = outbox.Group(size=4, weight=100)
+
+_recorders: dict[str, Recorder] = {kind: Recorder() for kind in KINDS}
 
 
 @cache
@@ -51,6 +60,12 @@ def register() -> None:
             on_exhausted=lambda subject, kind=kind: _recorders[kind].give_up(subject),  # type: ignore[misc]
             max_attempts=3,
         )
+    outbox.register_group(
+        "test.group",
+        lambda claims: _recorders["test.group"].handle_group(claims),
+        GROUP,
+        on_exhausted=lambda subject: _recorders["test.group"].give_up(subject),
+    )
     outbox.register("test.plain", lambda claim: _recorders["test.plain"].handle(claim), max_attempts=1)
 
 

@@ -28,6 +28,8 @@ class Work(models.Model):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.CASCADE, related_name="+"
     )
     state = models.CharField(max_length=10, choices=State.choices, default=State.WAITING)
+    # a process of the version before this one makes rows without it
+    weight = models.PositiveBigIntegerField(default=0, db_default=0, help_text="The room it takes in a group.")
     attempts = models.PositiveSmallIntegerField(default=0)
     fence = models.PositiveBigIntegerField(default=0)
     run_after = models.DateTimeField(default=timezone.now)

@@ -4,10 +4,22 @@
 number of times, may be killed anywhere, and writes nothing once its claim was taken over.
 """
 
+import uuid
+
+from core import outbox
+from core.models import User
 from retrieval.ingestion.pipeline import give_up, ingest
 from retrieval.ingestion.removal import remove
 from retrieval.ingestion.succession import REMOVE, tell
+from retrieval.models import Document
 
 INGEST = "retrieval.ingest"
+# Documents that one worker takes at once, and the bytes of their files together: a larger file is taken alone.
+GROUP = outbox.Group(size=64, weight=2 * 1024 * 1024)
 
-__all__ = ["INGEST", "REMOVE", "give_up", "ingest", "remove", "tell"]
+__all__ = ["GROUP", "INGEST", "REMOVE", "give_up", "ingest", "queue", "remove", "tell"]
+
+
+def queue(document: Document, *, owner: User | uuid.UUID | None) -> None:
+    """Have a document read, in the caller's transaction, as work of `owner`."""
+    outbox.enqueue(kind=INGEST, subject=document.pk, owner=owner, weight=document.file.size)

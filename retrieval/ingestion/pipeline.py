@@ -1,68 +1,101 @@
-"""The stages of a document: extracting, chunking, embedding, ready.
+"""The stages of documents: extracting, chunking, embedding, ready.
+
+A worker takes several documents at once (`core.outbox`, groups). They are read side by side, and their chunks share
+requests to the embeddings server; each has its own transactions, ends by itself and leaves the others alone.
 
 The text is kept as soon as it is there, so that what comes after it can be tried again without reading the file again.
 Chunks, vectors, weights and the new revision become visible in one transaction (`swap`).
 """
 
-import logging
 import uuid
-from contextlib import suppress
-from datetime import timedelta
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextlib import closing
 
 from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
-from core.errors import ParleyError
-from core.outbox import Claim, LostClaimError
+from core.outbox import Claim
 from retrieval import quotas, realtime
 from retrieval.chunking import chunk
-from retrieval.errors import EmbeddingError, ExtractionError, QuotaExceededError
+from retrieval.embeddings import Vectors
+from retrieval.errors import EmbeddingInputError, EmbeddingInvalidError, EmbeddingRefusedError, NoTextFoundError
 from retrieval.ingestion import succession
-from retrieval.ingestion.embedding import embed
-from retrieval.ingestion.job import Job, NoLongerWantedError, State
+from retrieval.ingestion.embedding import Batch, Draft, Requests, learn_dimensions
+from retrieval.ingestion.job import Job, Move, State, move_all, opened
 from retrieval.ingestion.swap import swap_in
-from retrieval.ingestion.text import extracted
+from retrieval.ingestion.text import Text, texts
 from retrieval.models import Document
 
-logger = logging.getLogger(__name__)
-
-# Seconds before a stage that met a server that was away is tried again; after the last one a person has to.
-_DELAYS = (2, 4, 8, 16, 32, 60)
 _GIVEN_UP = "Working on this file ended without a result three times."
+# What one text can bring upon all that share its request.
+_ONES_FAULT = (EmbeddingInputError, EmbeddingInvalidError, EmbeddingRefusedError)
 
 
-def ingest(claim: Claim) -> None:
-    """Take the document from where it stands to ready or failed.
+def ingest(claims: Sequence[Claim]) -> None:
+    """Take documents from where they stand to ready or failed.
 
-    Raises LostClaimError, and the database's own errors where it is away: then the claim expires and another worker
-    goes on. Everything else ends in the state line.
+    Raises the database's own errors where it is away: then the claims expire and other workers go on. Everything else
+    ends in the state line of the document that it is about.
     """
-    documents = Document.objects.wanted().select_related("file", "store__embedding_model__endpoint", "replaces")
-    document = documents.filter(pk=claim.subject).first()
-    if document is None or document.is_final:
-        return
-    job = Job(claim, document)
-    with suppress(NoLongerWantedError):
+    jobs = opened(claims)
+    if jobs:
+        _Run().work(jobs)
+
+
+class _Run:
+    """One group of documents on its way."""
+
+    def __init__(self) -> None:
+        self._requests = Requests(sending=self._announce, answered=self._take)
+
+    def work(self, jobs: Sequence[Job]) -> None:
+        with self._requests:
+            with closing(texts(jobs)) as coming:
+                for job, text in coming:
+                    with job.ending():
+                        draft = _draft(job, text())
+                        self._requests.add(draft, range(len(draft.pieces)))
+                    self._requests.collect()
+            self._requests.flush()
+
+    def _announce(self, batch: Batch) -> bool:
+        """Show that these documents are being embedded, and drop those that nobody wants any more."""
+        drafts = [draft for draft in batch.places if not draft.ended]
+        wanted = move_all([Move(draft.job, State.EMBEDDING, draft.done, len(draft.pieces)) for draft in drafts])
+        for draft in drafts:
+            draft.ended = draft.job not in wanted
+        return any(not draft.ended for draft in drafts)
+
+    def _take(self, batch: Batch, answer: "Future[Vectors]") -> None:
         try:
-            _run(job)
-        except (NoLongerWantedError, LostClaimError, OperationalError, InterfaceError):
+            vectors = answer.result()
+            learn_dimensions(batch.model, vectors.shape[1])
+        except _ONES_FAULT as error:
+            if len(batch.places) > 1:
+                for part in batch.alone():
+                    self._requests.again(part)
+            else:
+                _end(batch, error)
+        except (OperationalError, InterfaceError):
             raise
-        except ParleyError as error:
-            _wait_or_fail(job, error)
-        except Exception:
-            logger.exception("Document %s failed", document.pk)
-            job.fail(
-                "internal", "Something went wrong on our side. An administrator finds it in the log.", retryable=True
-            )
+        except Exception as error:  # noqa: BLE001 - it is said in the state lines and in the log
+            _end(batch, error)
+        else:
+            for draft, positions, some in batch.shares(vectors):
+                if not draft.ended:
+                    with draft.job.ending():
+                        _take(draft, positions, some)
 
 
-def _run(job: Job) -> None:
-    extraction, revision = extracted(job)
-    job.move(State.CHUNKING)
-    store, title = job.document.store, extraction.title or job.document.name
+def _draft(job: Job, text: Text) -> Draft:
+    (extraction, revision), store = text, job.document.store
+    title = extraction.title or job.document.name
     pieces = chunk(extraction, title=title, max_tokens=store.chunk_tokens, overlap=store.chunk_overlap)
+    if not pieces:
+        raise NoTextFoundError("No text was found in this file.")
     _admit(job, sum(piece.tokens for piece in pieces))
-    swap_in(job, revision, pieces, embed(job, pieces), language=extraction.language)
+    return Draft(job, revision, extraction.language, pieces)
 
 
 def _admit(job: Job, tokens: int) -> None:
@@ -72,16 +105,20 @@ def _admit(job: Job, tokens: int) -> None:
         quotas.admit_tokens(job.document, tokens)
 
 
-def _wait_or_fail(job: Job, error: ParleyError) -> None:
-    """Wait for what may come back by itself. Not for a reader: a file that timed out would hold the worker again."""
-    retries = int(job.claim.arguments.get("retries", 0))
-    if error.retryable and not isinstance(error, ExtractionError) and retries < len(_DELAYS):
-        logger.warning("Document %s waits: %s", job.document.pk, error)
-        job.wait(error, retries=retries + 1, delay=timedelta(seconds=_DELAYS[retries]))
-        return
-    # a refused key, a missing model or a limit is mended by an administrator, not by another file
-    mendable = error.retryable or isinstance(error, EmbeddingError | QuotaExceededError)
-    job.fail(error.code, error.message, retryable=mendable)
+def _end(batch: Batch, error: Exception) -> None:
+    """What came of the request comes of every document in it."""
+    for draft in batch.places:
+        if not draft.ended:
+            draft.ended = True
+            with draft.job.ending():
+                raise error
+
+
+def _take(draft: Draft, positions: list[int], vectors: Vectors) -> None:
+    draft.take(positions, vectors)
+    if draft.done == len(draft.pieces):
+        draft.ended = True
+        swap_in(draft.job, draft.revision, draft.pieces, draft.vectors, language=draft.language)
 
 
 def give_up(document_id: uuid.UUID) -> None:

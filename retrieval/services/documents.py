@@ -101,7 +101,7 @@ def dismiss(document: Document, user: User) -> bool:
 def queue_again(document: Document) -> None:
     """Have a document indexed anew, in the caller's transaction; what is there of it answers until that is done."""
     _change(document, _AFRESH)
-    outbox.enqueue(kind=ingestion.INGEST, subject=document.pk, owner=document.uploaded_by_id)
+    ingestion.queue(document, owner=document.uploaded_by_id)
 
 
 def requeue(document: Document) -> bool:
@@ -110,7 +110,7 @@ def requeue(document: Document) -> bool:
         return False
     for field, value in _AFRESH.items():
         setattr(document, field, value)
-    outbox.enqueue(kind=ingestion.INGEST, subject=document.pk, owner=document.uploaded_by_id)
+    ingestion.queue(document, owner=document.uploaded_by_id)
     realtime.document_changed(document.pk, document.store_id)
     return True
 

@@ -4,7 +4,6 @@ import uuid
 
 from django.db import transaction
 
-from core import outbox
 from core.errors import ConflictError
 from core.models import User
 from core.models.grants import Role
@@ -76,5 +75,5 @@ def await_place(document: Document, pending: Document, user: User) -> None:
     pending.life = Document.Life.PENDING
     pending.save(force_insert=True)
     ingestion.tell(pending, {"state": pending.state})
-    outbox.enqueue(kind=ingestion.INGEST, subject=pending.pk, owner=user)
+    ingestion.queue(pending, owner=user)
     document.refresh_from_db(fields=["notice", "notice_kind"])

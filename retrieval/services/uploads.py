@@ -14,7 +14,6 @@ from django.core.files import File as OpenFile
 from django.core.files.storage import default_storage
 from django.db import transaction
 
-from core import outbox
 from core.errors import ConflictError
 from core.models import User
 from core.models.grants import Role
@@ -162,7 +161,7 @@ def _record(user: User, store: VectorStore, new: _New, received: Received, stora
         if file.storage_name == storage_name:
             file.delete()
         return present
-    outbox.enqueue(kind=ingestion.INGEST, subject=document.pk, owner=user)
+    ingestion.queue(document, owner=user)
     realtime.document_changed(document.pk, store.pk)
     return document
 

@@ -12,7 +12,6 @@ from django.utils import timezone
 import retrieval.tasks  # noqa: F401  (registers the handlers, as a worker does)
 from core import outbox
 from core.models import Work
-from core.outbox import LostClaimError
 from retrieval import ingestion, services
 from retrieval.embeddings import embedder_for
 from retrieval.models import (
@@ -122,7 +121,7 @@ def test_done_again_it_changes_nothing() -> None:
     document = put_file(factories.store(owner=factories.user()), "tides.md")
     work()
     before = list(Chunk.objects.order_by("id").values_list("id", flat=True))
-    ingestion.ingest(factories.claim(ingestion.INGEST, document.pk))
+    ingestion.ingest([factories.claim(ingestion.INGEST, document.pk)])
     assert list(Chunk.objects.order_by("id").values_list("id", flat=True)) == before
     assert_whole(document)
 
@@ -151,8 +150,7 @@ def test_a_claim_that_was_taken_over_writes_nothing() -> None:
     claim = outbox.claim_next()
     assert claim
     Work.objects.update(fence=F("fence") + 1)
-    with pytest.raises(LostClaimError):
-        ingestion.ingest(claim)
+    ingestion.ingest([claim])
     document.refresh_from_db()
     assert document.state == "queued"
     assert not Revision.objects.exists()
@@ -263,7 +261,7 @@ class TestDeletion:
         assert claim
         assert store.owner
         services.delete_document(user=store.owner, document_id=document.pk)
-        ingestion.ingest(claim)
+        ingestion.ingest([claim])
         work()
         assert not Document.objects.exists()
         assert not Chunk.objects.exists()

@@ -63,8 +63,8 @@ def test_a_claim_that_was_taken_over_can_write_nothing() -> None:
     _write_under(second, person)
     person.refresh_from_db()
     assert person.first_name == "fence 2"
-    assert first.renew() is False
-    assert second.renew() is True
+    assert outbox.renew([first]) == 0
+    assert outbox.renew([second]) == 1
 
 
 def test_a_worker_that_was_taken_over_ends_quietly_and_removes_nothing(recorder: Recorder) -> None:

@@ -291,7 +291,7 @@ def paged_document(store: VectorStore, *texts: str) -> Document:
     starts = [sum(len(text) + 1 for text in texts[:page]) for page in range(len(texts))]
     pages = [[start, start + len(text)] for start, text in zip(starts, texts, strict=True)]
     Revision.objects.create(document=made, text="\n".join(texts), pages=pages, extractor="test")
-    ingestion.ingest(factories.claim(ingestion.INGEST, made.pk))
+    ingestion.ingest([factories.claim(ingestion.INGEST, made.pk)])
     made.refresh_from_db()
     return made
 

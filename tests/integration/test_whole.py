@@ -51,7 +51,7 @@ def indexed(store: VectorStore, text: str, *, name: str = "", pages: list[list[i
     made = factories.document(store, text=text, name=name)
     headings = [[at, 1, line[2:]] for at, line in offsets(text) if line.startswith("# ")]
     Revision.objects.create(document=made, text=text, headings=headings, pages=pages or [], extractor="test")
-    ingestion.ingest(factories.claim(ingestion.INGEST, made.pk))
+    ingestion.ingest([factories.claim(ingestion.INGEST, made.pk)])
     made.refresh_from_db()
     assert made.state == Document.State.READY
     return made
