@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 from pydantic import BaseModel, ConfigDict
 
 from retrieval.models import VectorStore
-from retrieval.search import Passage
+from retrieval.search import Filter, Passage
 from tools.schema import strict_schema
 
 _NAME = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
@@ -54,8 +54,8 @@ class Context:
 
     `idempotency_key` is the same whenever this call is run again; a tool hands it on to a server that keeps such keys.
     `config` is an instance of the tool's `config`. `scope` asks the database which vector stores the call may search,
-    and returns them. `cite` numbers passages, so that the answer can cite them, and returns their numbers in the same
-    order.
+    and returns them; of their documents it may find those that are `wanted` (None is all). `cite` numbers passages, so
+    that the answer can cite them, and returns their numbers in the same order.
     """
 
     user: uuid.UUID
@@ -67,6 +67,7 @@ class Context:
     config: BaseModel
     scope: "Callable[[], Awaitable[QuerySet[VectorStore]]]"
     cite: Callable[[Sequence[Passage]], list[int]]
+    wanted: Filter | None = None
 
 
 A = TypeVar("A", bound=BaseModel)

@@ -71,7 +71,8 @@ class VersionForm(VersionFormBase):
             "input_messages": 'Messages before every conversation: [{"role": "user", "content": "Hello {{name}}"}].',
             "retrieval_parameters": "Documents that together have at most so many tokens go in whole, in every turn, "
             'instead of being searched: {"whole_tokens": 8000}. The utility model makes a question that stands '
-            'alone out of each message, which takes a moment longer: {"rewrite": true}.',
+            'alone out of each message, which takes a moment longer: {"rewrite": true}. Only documents whose '
+            'attributes compare like this are drawn on: {"filter": {"type": "eq", "key": "area", "value": "HR"}}.',
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -18,11 +19,13 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
+from pydantic_core import PydanticCustomError
 
 from chat.models import AssistantVersion
 from chat.selectors.toolbox import FILE_SEARCH
 from core.endpoints import NoModelError, default_model
 from core.models import EndpointModel
+from retrieval.search import FilterError, parse_filter
 from tools.registry import installed
 from tools.toolbox import Entry
 from tools.toolbox import problems as tool_problems
@@ -102,14 +105,25 @@ class StrategyParameters(_Shape):
     floor: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
+def _checked_filter(data: dict[str, Any]) -> dict[str, Any]:
+    try:
+        parse_filter(data)
+    except FilterError as error:
+        why = error.message.removeprefix("filter").lstrip(".: ").removesuffix(".")
+        raise PydanticCustomError("filter", "{why}", {"why": why}) from error
+    return data
+
+
 class RetrievalParameters(_Shape):
     """How documents are searched.
 
     `whole_tokens`: those that have no more together go in whole. `rewrite`: a model makes the question stand alone.
+    `filter`: which of the vector stores' documents count at all (`retrieval.search.filters`).
     """
 
     whole_tokens: Annotated[int, Field(ge=0, le=MAX_WHOLE_TOKENS)] | None = None
     rewrite: bool | None = None
+    filter: Annotated[dict[str, Any], AfterValidator(_checked_filter)] | None = None
 
 
 class TextPart(_Shape):

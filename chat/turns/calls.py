@@ -21,6 +21,7 @@ from chat.turns.job import Claimed
 from chat.turns.numbering import Numbering
 from core.bridge import in_database
 from retrieval.models import VectorStore
+from retrieval.search import Filter
 from tools.audit import Ended, failed, rows_of, stored_output, succeeded
 from tools.base import Context, Policy
 from tools.errors import CallNotRunError, EffectUnknownError, InvalidArgumentsError, ToolError
@@ -43,12 +44,14 @@ class CallRunner:
         toolbox: Toolbox,
         *,
         scope: "Callable[[], Awaitable[QuerySet[VectorStore]]]",
+        wanted: Filter | None,
         numbering: Numbering,
         until: float,
     ) -> None:
         self._claimed = claimed
         self._toolbox = toolbox
         self._scope = scope
+        self._wanted = wanted
         self._numbering = numbering
         self._until = until
 
@@ -112,6 +115,7 @@ class CallRunner:
             deadline=timezone.now() + timedelta(seconds=seconds),
             config=attached.config,
             scope=self._scope,
+            wanted=self._wanted,
             cite=partial(self._numbering.cite, call.call_id),
         )
 

@@ -135,7 +135,9 @@ class Engine:
 
     def _call_runner(self, job: Job, toolbox: Toolbox) -> CallRunner:
         scope = partial(in_database, tool_scope, job.version, job.claimed.conversation, job.claimed.user)
-        return CallRunner(job.claimed, toolbox, scope=scope, numbering=self._numbering, until=self._until)
+        return CallRunner(
+            job.claimed, toolbox, scope=scope, wanted=job.wanted, numbering=self._numbering, until=self._until
+        )
 
     async def _run_calls(self, runner: CallRunner, calls: Sequence[FunctionCall], *, resumed: bool) -> tuple[Item, ...]:
         """Run these calls, and return the items of their outputs."""

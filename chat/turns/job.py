@@ -23,6 +23,7 @@ from chat.selectors.memory import Reader, facts_again
 from chat.selectors.targets import PREPARED_STAMP, ModelChoice, Prepared, prepared
 from core import statements
 from retrieval.models import VectorStore
+from retrieval.search import Filter, besides_conversations, parse_filter
 
 # Responses whose items were saved with them. A turn that was not ended has no cancelled one but its server's doing.
 _SAVED = (Response.Status.COMPLETED, Response.Status.INCOMPLETE, Response.Status.CANCELLED)
@@ -86,6 +87,12 @@ class Job:
     @property
     def scope(self) -> QuerySet[VectorStore]:
         return turn_scope(self.version, self.claimed.conversation, self.claimed.user)
+
+    @property
+    def wanted(self) -> Filter | None:
+        """Which documents of its scope the turn may draw on; None is all. A conversation's own files always count."""
+        chosen = self.version.retrieval_parameters.get("filter")
+        return besides_conversations(parse_filter(chosen)) if chosen else None
 
 
 def turn_scope(version: AssistantVersion, conversation: uuid.UUID, user: uuid.UUID) -> QuerySet[VectorStore]:

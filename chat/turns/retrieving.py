@@ -50,7 +50,9 @@ async def searched(job: Job, vectors: QueryVectors, providers: Providers, note: 
     query, rewriting = await standalone(job, providers)
     if query is not None:
         vectors = QueryVectors(query)
-    found = await retrieve(vectors.query, scope=job.scope, limit=job.version.passages, vectors=vectors)
+    found = await retrieve(
+        vectors.query, scope=job.scope, limit=job.version.passages, vectors=vectors, filter=job.wanted
+    )
     return Retrieved(tuple(number(in_reading_order(found))), {**note, **rewriting})
 
 
@@ -59,7 +61,7 @@ def _limit(job: Job) -> int:
 
 
 def _whole(job: Job) -> Whole:
-    return whole(job.scope, limit=_limit(job))
+    return whole(job.scope, limit=_limit(job), filter=job.wanted)
 
 
 def _why_not(job: Job, there: Whole) -> str:

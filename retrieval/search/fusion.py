@@ -18,6 +18,7 @@ from core.models import Endpoint, EndpointModel
 from retrieval.models import VectorStore
 from retrieval.models.chunks import TERM_SPACE
 from retrieval.search.dense import Vector
+from retrieval.search.filters import Filter, filter_sql
 from retrieval.search.neighbours import Hit, Span
 from retrieval.search.query import Passage
 from retrieval.search.words import Words
@@ -42,16 +43,16 @@ WITH asked AS (
 ), stores AS MATERIALIZED (
     SELECT id, coalesce(dense_share, %s) AS dense_share FROM retrieval_vectorstore
     WHERE embedding_model_id = %s AND id IN ({scope})
-), leaving AS MATERIALIZED (
+), told_apart AS MATERIALIZED (
     SELECT chunk.id FROM retrieval_document document JOIN retrieval_chunk chunk ON chunk.document_id = document.id
-    WHERE document.life <> 'live' AND document.store_id IN (SELECT id FROM stores)
+    WHERE {told_apart} AND document.store_id IN (SELECT id FROM stores)
 ), candidates AS (
     (SELECT chunk_id FROM retrieval_chunkembedding
-     WHERE model_id = %s AND store_id IN (SELECT id FROM stores) AND chunk_id NOT IN (SELECT id FROM leaving)
+     WHERE model_id = %s AND store_id IN (SELECT id FROM stores) AND chunk_id {is_in} (SELECT id FROM told_apart)
      ORDER BY embedding <#> (SELECT vector FROM asked) LIMIT %s)
     UNION
     (SELECT chunk_id FROM retrieval_chunkweights
-     WHERE store_id IN (SELECT id FROM stores) AND chunk_id NOT IN (SELECT id FROM leaving)
+     WHERE store_id IN (SELECT id FROM stores) AND chunk_id {is_in} (SELECT id FROM told_apart)
      ORDER BY weights <#> (SELECT words FROM asked) LIMIT %s)
 ), scored AS (
     SELECT candidates.chunk_id, coalesce(dense.cosine, 0) AS dense,
@@ -105,12 +106,15 @@ class Question:
     words: Words
 
 
-def find(question: Question, scope: QuerySet[VectorStore], model: EndpointModel, limit: int) -> list[Hit]:
-    """Return the best chunks in the stores of `scope` that are indexed with `model`."""
+def find(
+    question: Question, scope: QuerySet[VectorStore], model: EndpointModel, limit: int, wanted: Filter | None
+) -> list[Hit]:
+    """Return the best chunks in the stores of `scope` that are indexed with `model`, of documents that are `wanted`."""
     try:
         scope_sql, scope_params = scope.order_by().values("pk").query.sql_with_params()
     except EmptyResultSet:
         return []
+    told_apart, is_in, apart_params = _told_apart(wanted)
     words, candidates = question.words, max(CANDIDATES, 2 * limit)
     parameters: list[Any] = [
         None if question.vector is None else HalfVector(question.vector).to_text(),
@@ -120,6 +124,7 @@ def find(question: Question, scope: QuerySet[VectorStore], model: EndpointModel,
         HASHING_DENSE_SHARE if model.endpoint.provider == Endpoint.Provider.HASHING else DENSE_SHARE,
         model.pk,
         *scope_params,
+        *apart_params,
         model.pk,
         0 if question.vector is None else candidates,
         candidates if words.weights else 0,
@@ -129,8 +134,20 @@ def find(question: Question, scope: QuerySet[VectorStore], model: EndpointModel,
         limit,
     ]
     with connection.cursor() as cursor:
-        cursor.execute(_STATEMENT.format(scope=scope_sql), parameters)
+        cursor.execute(_STATEMENT.format(scope=scope_sql, told_apart=told_apart, is_in=is_in), parameters)
         return [Hit(*row) for row in cursor.fetchall()]
+
+
+def _told_apart(wanted: Filter | None) -> tuple[str, str, list[Any]]:
+    """Which documents' chunks are listed, and whether a candidate has to be among them.
+
+    Without a filter those of the few that are leaving are left out, with one those of the documents that pass it are
+    looked for.
+    """
+    if wanted is None:
+        return "document.life <> 'live'", "NOT IN", []
+    sql, parameters = filter_sql(wanted)
+    return f"document.life = 'live' AND {sql}", "IN", parameters
 
 
 def texts_between(spans: Sequence[Span]) -> dict[Span, str]:

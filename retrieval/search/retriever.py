@@ -11,6 +11,7 @@ from core.models import EndpointModel
 from retrieval.embeddings import Embedder, embedder_for
 from retrieval.models import VectorStore
 from retrieval.search.dense import Vector, embed_question
+from retrieval.search.filters import Filter
 from retrieval.search.fusion import Question, find, page_starts, texts_between
 from retrieval.search.neighbours import Hit, distinct, gaps, over_pages, passage, runs, with_pages
 from retrieval.search.query import Passage, Query
@@ -26,7 +27,12 @@ TWICE = 2
 
 
 async def retrieve(
-    query: Query, *, scope: QuerySet[VectorStore], limit: int, vectors: QueryVectors | None = None
+    query: Query,
+    *,
+    scope: QuerySet[VectorStore],
+    limit: int,
+    vectors: QueryVectors | None = None,
+    filter: Filter | None = None,
 ) -> list[Passage]:
     """Return the at most `limit` best passages for `query` in the stores of `scope`, the best first.
 
@@ -41,33 +47,38 @@ async def retrieve(
     (`VectorStore.objects.visible_to(user)` or an assistant's stores). Only documents in use that have been indexed
     answer; one that is being indexed anew answers from its former chunks.
 
-    `vectors` are those of `query`, where more than passages is looked up by it.
+    `vectors` are those of `query`, where more than passages is looked up by it. `filter` says which of the documents
+    may answer, by what is known of them; it becomes a part of the WHERE too. What a term weighs is that of the scope.
 
     Raises EmbeddingError where the question cannot be embedded.
     """
     found = await in_database(survey, scope)
     asked = vectors or QueryVectors(query)
     made = await asyncio.gather(*(asked.under(model) for model in found.models.values()))
-    return await in_database(_search, query, scope, limit, found, dict(zip(found.models, made, strict=True)))
+    return await in_database(_search, query, scope, limit, filter, found, dict(zip(found.models, made, strict=True)))
 
 
-def retrieve_now(query: Query, *, scope: QuerySet[VectorStore], limit: int) -> list[Passage]:
+def retrieve_now(
+    query: Query, *, scope: QuerySet[VectorStore], limit: int, filter: Filter | None = None
+) -> list[Passage]:
     """`retrieve` for synchronous code."""
     found = survey(scope)
     models = found.models.items()
     vectors = {key: embed_question(query, _embedder(model), model.dimensions) for key, model in models}
-    return _search(query, scope, limit, found, vectors)
+    return _search(query, scope, limit, filter, found, vectors)
 
 
 def _embedder(model: EndpointModel) -> Embedder:
     return embedder_for(embedding_target(model))
 
 
-def _search(query: Query, scope: QuerySet[VectorStore], limit: int, found: Survey, vectors: Vectors) -> list[Passage]:
+def _search(
+    query: Query, scope: QuerySet[VectorStore], limit: int, wanted: Filter | None, found: Survey, vectors: Vectors
+) -> list[Passage]:
     hits: list[Hit] = []
     words = question_words(query.lexical, found.languages, scope, found.total)
     for key, model in found.models.items():
-        hits += find(Question(vectors[key], words), scope, model, TWICE * limit)
+        hits += find(Question(vectors[key], words), scope, model, TWICE * limit, wanted)
     best = runs(distinct(sorted(hits, key=lambda hit: (-hit.score, hit.chunk_id)))[:limit])
     between = texts_between(gaps(best))
     passages = [passage(run, between) for run in best]

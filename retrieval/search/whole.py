@@ -17,13 +17,14 @@ from django.db.models import QuerySet
 
 from core.tokens import count_tokens
 from retrieval.models import VectorStore
+from retrieval.search.filters import Filter, filter_sql
 from retrieval.search.query import Passage
 
 # A document that has chunks has a token: more documents than tokens are too many.
 _STATEMENT = """
 WITH documents AS MATERIALIZED (
-    SELECT id, name, revision_id, token_count, created_at FROM retrieval_document
-    WHERE store_id IN ({scope}) AND life = 'live' AND revision_id IS NOT NULL AND chunk_count > 0
+    SELECT id, name, revision_id, token_count, created_at FROM retrieval_document document
+    WHERE store_id IN ({scope}) AND life = 'live' AND revision_id IS NOT NULL AND chunk_count > 0 AND {wanted}
     LIMIT %s + 1
 ), total AS (
     SELECT coalesce(sum(token_count), 0) AS tokens FROM documents
@@ -51,8 +52,10 @@ class Whole:
     passages: tuple[Passage, ...]
 
 
-def whole(scope: QuerySet[VectorStore], *, limit: int) -> Whole:
+def whole(scope: QuerySet[VectorStore], *, limit: int, filter: Filter | None = None) -> Whole:
     """Return every document in the stores of `scope` in full where together they have at most `limit` tokens.
+
+    With a `filter`, every one that passes it.
 
     A passage is what stands on one page below one heading. Tokens count what neighbouring chunks share twice, as it is
     stored. The permission is that of `retrieve`.
@@ -61,8 +64,9 @@ def whole(scope: QuerySet[VectorStore], *, limit: int) -> Whole:
         scope_sql, scope_params = scope.order_by().values("pk").query.sql_with_params()
     except EmptyResultSet:
         return Whole(0, ())
+    wanted, parameters = filter_sql(filter) if filter else ("true", [])
     with connection.cursor() as cursor:
-        cursor.execute(_STATEMENT.format(scope=scope_sql), [*scope_params, limit, limit])
+        cursor.execute(_STATEMENT.format(scope=scope_sql, wanted=wanted), [*scope_params, *parameters, limit, limit])
         rows = cursor.fetchall()
     chunks = [_Chunk(*row[1:]) for row in rows if row[1] is not None]
     documents = groupby(chunks, key=lambda chunk: chunk.document)

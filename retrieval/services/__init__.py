@@ -1,6 +1,7 @@
 """What people do with stores and documents. Each service checks the right, does it, and tells who watches."""
 
 from retrieval import quotas
+from retrieval.services.attributes import change_attributes, set_attributes
 from retrieval.services.bulk import Outcome, Refusal, act_on_documents
 from retrieval.services.documents import delete_document, rename_document, retry_document
 from retrieval.services.moving import move_document
@@ -25,6 +26,7 @@ __all__ = [
     "act_on_documents",
     "append_part",
     "begin_upload",
+    "change_attributes",
     "create_conversation_store",
     "create_store",
     "delete_document",
@@ -38,6 +40,7 @@ __all__ = [
     "rename_document",
     "replace_document",
     "retry_document",
+    "set_attributes",
     "unfinished_uploads",
     "upload",
 ]

@@ -253,6 +253,12 @@ BAD: list[tuple[str, Any, str]] = [
     ("strategy_parameters", {"turns": 0}, "turns: This has to be greater than or equal to 1."),
     ("strategy_parameters", {"days": 3}, "days: This name is not known."),
     ("retrieval_parameters", [], "This has to be an object."),
+    ("retrieval_parameters", {"filter": {"type": "like"}}, "filter: type: this has to be one of eq, "),
+    (
+        "retrieval_parameters",
+        {"filter": {"type": "and", "filters": [{"type": "eq", "key": "a"}]}},
+        "filter: filters.0.value: this has to be a text",
+    ),
 ]
 
 

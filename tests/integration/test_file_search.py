@@ -10,6 +10,7 @@ from chat.turns.scope import tool_scope
 from core.bridge import in_database
 from core.models import User
 from core.models.grants import Grant, Role
+from retrieval.models import Document
 from tests import factories
 from tests import tools as samples
 from tests.calling import answered, call, make_assistant, outputs
@@ -61,6 +62,61 @@ async def test_the_model_searches_and_its_citations_are_verified(
     assert carried is (retrieval == "auto")
     numbers = [reference["number"] for reference in turn.passages]
     assert len(numbers) == len(set(numbers)) == 2, "what is found again keeps its number"
+
+
+BEFORE = {"type": "lt", "key": "year", "value": 2000}
+
+
+def dated(person: User, upstream: ResponsesServer, **version: Any) -> Assistant:
+    """An assistant whose documents of this century do not count."""
+    store = factories.store(owner=factories.user())
+    for year in (1931, 1987, 2020):
+        made = factories.indexed_document(store, text=f"The pier was painted in {year}.", name=f"{year}.txt")
+        Document.objects.filter(pk=made.pk).update(attributes={"year": year})
+    return make_assistant(person, upstream, stores=[store], **{"retrieval_parameters": {"filter": BEFORE}, **version})
+
+
+@pytest.mark.parametrize("whole", [{}, {"whole_tokens": 2000}])
+async def test_a_version_draws_on_what_passes_its_filter(
+    person: User, upstream: ResponsesServer, turns: None, whole: dict[str, int]
+) -> None:
+    assistant = await in_database(
+        dated, person, upstream, retrieval="auto", retrieval_parameters={"filter": BEFORE, **whole}
+    )
+    turn, _, _ = await answered(person, assistant, "When was the pier painted?")
+    assert {reference["name"] for reference in turn.passages} == {"1931.txt", "1987.txt"}
+    assert {bool(reference.get("whole")) for reference in turn.passages} == {bool(whole)}
+
+
+NARROWED: list[tuple[dict[str, Any], set[str] | str]] = [
+    ({}, {"1931.txt", "1987.txt"}),
+    ({"file_name": "1987.txt"}, {"1987.txt"}),
+    ({"file_name": "2020.txt"}, set()),
+    ({"attributes": [{"key": "year", "type": "gt", "value": 1950}]}, {"1987.txt"}),
+    ({"attributes": [{"key": "year", "type": "eq", "value": 2020}]}, set()),
+    ({"attributes": [{"key": "year", "type": "eq", "value": True}]}, set()),
+    ({"attributes": [{"key": "year", "type": "gt", "value": True}]}, "These attributes cannot be compared."),
+]
+
+
+@pytest.mark.parametrize(("narrowing", "expected"), NARROWED)
+async def test_the_model_narrows_within_what_the_version_allows(
+    person: User, upstream: ResponsesServer, turns: None, narrowing: dict[str, Any], expected: set[str] | str
+) -> None:
+    def once(body: Any) -> dict[str, Any] | None:
+        if outputs(body):
+            return {"text": "Done."}
+        return {"calls": [call("file_search", query="When was the pier painted?", **narrowing)]}
+
+    assistant = await in_database(dated, person, upstream, retrieval="tool", tools=[])
+    upstream.compute(once)
+    turn, final, _ = await answered(person, assistant, "When was the pier painted?")
+    assert final["status"] == "completed"
+    if isinstance(expected, str):
+        (_, told), *_ = outputs(upstream.requests[-1].body)
+        assert expected in told
+    else:
+        assert {reference["name"] for reference in turn.passages} == expected
 
 
 async def test_a_server_without_tools_is_searched_for(person: User, upstream: ResponsesServer, turns: None) -> None:
