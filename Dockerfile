@@ -15,6 +15,10 @@ ENV PATH="/opt/venv/bin:$PATH" \
     DJANGO_SETTINGS_MODULE=config.settings \
     DATA_DIR=/data \
     HOME=/tmp
+# reads pictures and scanned pages; more languages: tesseract-ocr-deu and so on
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends tesseract-ocr \
+    && rm -rf /var/lib/apt/lists/*
 # a new volume takes the owner of the folder it is mounted on
 RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin parley \
     && install --directory --owner=parley --group=parley --mode=0700 /data /data/files /data/static

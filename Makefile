@@ -16,7 +16,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 up: venv ## run Parley here; Ctrl-C stops it (PORT=8000, DATA_DIR=.data)
-	@$(PYTHON) -I config/local/setup_system.py bubblewrap
+	@$(PYTHON) -I config/local/setup_system.py bubblewrap tesseract-ocr
 	@exec $(VENV) -m config.local up
 
 down: venv ## stop what `make up` runs in another terminal
@@ -32,7 +32,7 @@ shell: venv ## Django's shell against the running servers
 	@exec $(VENV) -m config.local manage shell
 
 test: venv-dev ## the whole suite, with servers of its own (ARGS="tests/unit -k name")
-	@$(PYTHON) -I config/local/setup_system.py bubblewrap chromium
+	@$(PYTHON) -I config/local/setup_system.py bubblewrap chromium tesseract-ocr
 	@$(VENV) -m pytest -n $(TEST_PROCESSES) --dist loadfile -m "not chaos" $(ARGS)
 
 chaos: venv-dev ## break processes, servers and networks under running turns, twenty times at each point (CHAOS_TIMES=3)
@@ -81,7 +81,7 @@ venv-dev: ## make .venv with what the checks and the tests need too
 	@$(PYTHON) -I config/local/setup_venv.py requirements-dev.lock
 
 system: ## install system packages (needs root or sudo)
-	@$(PYTHON) -I config/local/setup_system.py --again bubblewrap chromium
+	@$(PYTHON) -I config/local/setup_system.py --again bubblewrap chromium tesseract-ocr
 
 clean: ## remove caches; data and .venv stay
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -265,6 +265,9 @@ FILES_WAIT_SECONDS = env.int("FILES_WAIT_SECONDS", 300)
 EXTRACTION_MAX_SECONDS = env.int("EXTRACTION_MAX_SECONDS", 120)
 EXTRACTION_MAX_MEMORY = env.int("EXTRACTION_MAX_MEMORY", 1024 * 1024 * 1024)
 EXTRACTION_MAX_CHARS = env.int("EXTRACTION_MAX_CHARS", 20_000_000)
+# Reading the pictures of one document, on top; the languages are tesseract's, joined by +, "" for all that are there.
+OCR_MAX_SECONDS = env.int("OCR_MAX_SECONDS", 600)
+OCR_LANGUAGES = env.str("OCR_LANGUAGES", "")
 # Pages of PDFs that one process draws at a time for those who look at them, and how many more may wait for that.
 PAGES_DRAWN_AT_ONCE = env.int("PAGES_DRAWN_AT_ONCE", 2)
 PAGES_WAITING = env.int("PAGES_WAITING", 64)

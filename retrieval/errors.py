@@ -168,6 +168,6 @@ _EXTRACTION_ERRORS: dict[str, type[ExtractionError]] = {
 }
 
 
-def extraction_error(code: str, message: str) -> ExtractionError:
+def extraction_error(code: str, message: str, *, retryable: bool | None = None) -> ExtractionError:
     """The error of that code; the general one where the code is unknown."""
-    return _EXTRACTION_ERRORS.get(code, ExtractionError)(message)
+    return _EXTRACTION_ERRORS.get(code, ExtractionError)(message, retryable=retryable)

@@ -17,6 +17,7 @@ from config.local.options import BASE_DIR, Options, read_options
 from config.local.places import find_places, lock_path
 from config.local.stack import Stack, make_stack
 from config.local.terminal import Terminal
+from retrieval.extraction.ocr import available
 
 _DOWN_SECONDS = 150.0
 _OWNERS_COMMANDS = frozenset({"migrate", "sqlmigrate", "flush"})
@@ -50,6 +51,10 @@ def status(environment: Mapping[str, str], terminal: Terminal) -> None:
     terminal.say(f"  supervisor: process {facts.get('pid')}, data in {options.data_dir}")
     for name, pid in facts.get("programs", {}).items():
         terminal.say(f"  {name}: process {pid}")
+    ocr = available()
+    terminal.say(
+        f"  OCR: {', '.join(ocr.languages)}" if ocr else "  OCR: none, pictures and scanned pages are not read"
+    )
 
 
 def env(environment: Mapping[str, str], terminal: Terminal) -> None:

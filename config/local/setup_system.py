@@ -19,6 +19,7 @@ ATTEMPT = ROOT / ".venv" / ".system-packages-attempted"
 PACKAGES = {
     "bubblewrap": (("bwrap",), "code that a model writes is not run"),
     "chromium": (("chromium", "chromium-browser", "google-chrome"), "the tests in a browser cannot run"),
+    "tesseract-ocr": (("tesseract",), "pictures and scanned pages are not read"),
 }
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from retrieval.errors import NoTextFoundError, TooLargeError
 from retrieval.extraction.language import detect_language
+from retrieval.extraction.ocr import Ocr
 from retrieval.extraction.result import Extraction, Heading
 
 TITLE_LENGTH = 200
@@ -19,10 +20,11 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much text, in characters, and how many pages a document may have."""
+    """How much text, in characters, and how many pages a document may have; and what reads pictures, if anything."""
 
     max_chars: int
     max_pages: int
+    ocr: Ocr | None = None
 
 
 def clean(text: str) -> str:
@@ -45,10 +47,14 @@ def _cells(row: Sequence[str]) -> list[str]:
 
 @dataclass
 class TextBuilder:
-    """Collects blocks of text, pages and headings. Raises TooLargeError as soon as the text is too long."""
+    """Collects blocks of text, pages and headings. Raises TooLargeError as soon as the text is too long.
+
+    `pictures` counts the pages that were left out because they are pictures.
+    """
 
     bounds: Bounds
     title: str = ""
+    pictures: int = 0
     warnings: list[str] = field(default_factory=list)
     _parts: list[str] = field(default_factory=list)
     _length: int = 0
@@ -114,13 +120,15 @@ class TextBuilder:
         if len(self.warnings) < MAX_WARNINGS and sentence not in self.warnings:
             self.warnings.append(one_line(sentence))
 
-    def finish(self, *, mime: str, extractor: str, no_text: str = "No text was found in this file.") -> Extraction:
-        """The document. Raises NoTextFoundError with the sentence `no_text` where there is nothing but white
-        space.
+    def finish(
+        self, *, mime: str, extractor: str, no_text: str = "No text was found in this file.", retryable: bool = False
+    ) -> Extraction:
+        """The document. Raises NoTextFoundError with the sentence `no_text` where there is nothing but white space;
+        `retryable` says whether a reader that comes later may find more.
         """
         text = "".join(self._parts)
         if not text.strip():
-            raise NoTextFoundError(no_text)
+            raise NoTextFoundError(no_text, retryable=retryable)
         return Extraction(
             mime=mime,
             text=text,
@@ -128,6 +136,7 @@ class TextBuilder:
             headings=tuple(sorted(self._headings, key=lambda heading: heading.offset)),
             title=one_line(self.title),
             language=detect_language(text),
+            pictures=self.pictures,
             extractor=extractor,
             warnings=tuple(self.warnings),
         )

@@ -41,7 +41,10 @@ READERS = {
     EMAIL: "retrieval.extraction.mail",
     NOTEBOOK: "retrieval.extraction.notebook",
     **dict.fromkeys(languages.BY_MIME, "retrieval.extraction.code"),
+    **dict.fromkeys(IMAGES, "retrieval.extraction.picture"),
 }
+# What OCR may find more text in
+PICTURED = IMAGES | {PDF}
 # Markdown, and what is read as such
 MARKED_DOWN = frozenset({MARKDOWN, NOTEBOOK})
 

@@ -19,7 +19,8 @@ class Extraction:
 
     `text` is not blank, holds no NUL and no lone surrogate. `pages` are [start, end) spans in order, one per
     page (empty pages have empty spans), none for kinds without pages. `headings` are in the order of the
-    text. `language` is an ISO 639-1 code, or empty where it is not clear.
+    text. `pictures` counts the pages that are pictures and were not read. `language` is an ISO 639-1 code, or empty
+    where it is not clear.
     """
 
     mime: str
@@ -29,6 +30,7 @@ class Extraction:
     title: str = ""
     language: str = ""
     extractor: str
+    pictures: int = 0
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

@@ -86,6 +86,8 @@ class _Readers:
             seconds=settings.EXTRACTION_MAX_SECONDS,
             memory_bytes=settings.EXTRACTION_MAX_MEMORY,
             max_chars=settings.EXTRACTION_MAX_CHARS,
+            ocr_seconds=settings.OCR_MAX_SECONDS,
+            ocr_languages=settings.OCR_LANGUAGES,
         )
 
         def told(done: int, total: int) -> None:

@@ -16,7 +16,6 @@ from retrieval.errors import (
     ExtractionError,
     ExtractionMemoryError,
     ExtractionTimeoutError,
-    NoTextFoundError,
     TooLargeError,
     UnsupportedTypeError,
 )
@@ -75,12 +74,6 @@ def test_the_pages_read_are_told(file: str) -> None:
         path, mime=sniff(path), limits=SMALL, on_progress=lambda done, total: told.append((done, total))
     ).pages
     assert told[-1:] == ([(len(pages), len(pages))] if pages else [])
-
-
-@pytest.mark.parametrize("file", ["scanned.pdf", "picture.png"])
-def test_pictures_only(file: str) -> None:
-    with pytest.raises(NoTextFoundError):
-        extract(FILES / file)
 
 
 @pytest.mark.parametrize("cut", [0.3, 0.6, 0.9])

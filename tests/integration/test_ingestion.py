@@ -27,7 +27,7 @@ from retrieval.models import (
 )
 from retrieval.selectors import embedding_target
 from tests import factories
-from tests.ingesting import FILES, assert_whole, frequencies, put, put_file, work
+from tests.ingesting import assert_whole, frequencies, put, put_file, work
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -102,7 +102,7 @@ def test_every_state_is_committed_and_seen() -> None:
     ("content", "name", "code"),
     [
         (b"%PDF-1.7\nthis is no PDF at all", "broken.pdf", "corrupt_file"),
-        ((FILES / "scanned.pdf").read_bytes(), "scanned.pdf", "no_text_found"),
+        (b"<!doctype html><script>x()</script>", "empty.html", "no_text_found"),
     ],
 )
 def test_a_file_that_cannot_be_read_fails_alone(content: bytes, name: str, code: str) -> None:

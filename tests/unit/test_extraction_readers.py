@@ -56,9 +56,13 @@ def test_pdf_with_an_empty_page_keeps_its_count() -> None:
     assert [extraction.text[start:end] for start, end in extraction.pages] == ["one", "", "three"]
 
 
-def test_pdf_of_pictures() -> None:
-    with pytest.raises(NoTextFoundError, match="pictures"):
+def test_pdf_of_pictures_and_of_nothing() -> None:
+    with pytest.raises(NoTextFoundError, match="pictures are read only where OCR") as caught:
         pdf.read((FILES / "scanned.pdf").read_bytes(), mime=kinds.PDF, bounds=BOUNDS)
+    assert caught.value.retryable
+    with pytest.raises(NoTextFoundError, match="empty") as caught:
+        pdf.read(pdf_of(""), mime=kinds.PDF, bounds=BOUNDS)
+    assert not caught.value.retryable
 
 
 def test_pdf_with_a_password() -> None:
