@@ -144,6 +144,7 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "beat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "look-for-work": {"task": "core.tasks.relay", "schedule": 15.0, "options": {"expires": 15}},
+    "sweep-stores": {"task": "retrieval.tasks.sweep_stores", "schedule": 600.0, "options": {"expires": 600}},
 }
 
 # People --------------------------------------------------------------------------------------------------------
@@ -245,6 +246,8 @@ TOOLS = env.list("TOOLS", default=["tools.builtin.clock.CURRENT_TIME", "tools.bu
 QUOTA_FILES = env.int("QUOTA_FILES", 0)
 QUOTA_BYTES = env.int("QUOTA_BYTES", 0)
 QUOTA_TOKENS = env.int("QUOTA_TOKENS", 0)
+CONVERSATION_FILES_DAYS = env.int("CONVERSATION_FILES_DAYS", 0)
+EXPIRED_STORES_DAYS = env.int("EXPIRED_STORES_DAYS", 7)
 UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", 64 * 1024 * 1024)
 # Larger files come in parts of so many bytes, and an upload that stands still is kept for so many hours.
 UPLOAD_PART_BYTES = env.int("UPLOAD_PART_BYTES", 5 * 1024 * 1024)

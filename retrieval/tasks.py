@@ -1,11 +1,21 @@
 """Which background work this room does. Imported by workers (Celery finds it), not needed to ask for work."""
 
+from celery import shared_task
+
 from core import outbox
 from retrieval import ingestion
-from retrieval.services import resumable
+from retrieval.services import resumable, stores
 
 outbox.register_group(ingestion.INGEST, ingestion.ingest, ingestion.GROUP, on_exhausted=ingestion.give_up)
 # what a person deleted is never left lying about, however often a worker dies over it
 outbox.register(ingestion.REMOVE, ingestion.remove, max_attempts=10_000)
 outbox.register(resumable.FINISH, resumable.finish_left_upload, on_exhausted=resumable.give_up_upload)
 outbox.register(resumable.EXPIRE, resumable.expire_upload, max_attempts=10_000)
+outbox.register(ingestion.REMOVE_STORE, ingestion.remove_store, max_attempts=10_000)
+outbox.register(ingestion.FREE, ingestion.free, max_attempts=10_000)
+
+
+@shared_task(name="retrieval.tasks.sweep_stores")
+def sweep_stores() -> None:
+    """The periodic look at what expired."""
+    stores.delete_expired()

@@ -26,7 +26,7 @@ from chat.models import (
     SummaryFailure,
     Turn,
 )
-from core.models import AccessToken, Endpoint, EndpointModel, Grant, SignInLink, User, Work
+from core.models import AccessToken, Endpoint, EndpointModel, Grant, Invitation, SignInLink, User, Work
 from retrieval.models import Chunk, Document, Picture, Quota, Revision, Upload, UploadPart
 from tests import factories
 from tools.models import ToolCall
@@ -72,6 +72,10 @@ def model(**values: Any) -> EndpointModel:
 
 def grant(subject: User | Group | None = None) -> Grant:
     return factories.grant(factories.store(), subject)
+
+
+def invitation() -> Invitation:
+    return Invitation.objects.create(target=factories.store(), email="ada@example.org")
 
 
 def work(**values: Any) -> Work:

@@ -55,6 +55,11 @@ class Grant(models.Model):
                 ),
             ),
             models.CheckConstraint(name="grant_role_known", condition=Q(role__in=Role.values)),
+            models.CheckConstraint(
+                name="grant_everyone_is_no_owner",
+                condition=Q(everyone=False) | ~Q(role="owner"),
+                violation_error_message="Not everyone can be an owner: owners also delete.",
+            ),
             models.UniqueConstraint(
                 fields=["content_type", "object_id", "user"],
                 condition=Q(user__isnull=False),

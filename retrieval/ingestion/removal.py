@@ -28,6 +28,11 @@ def remove(claim: Claim) -> None:
     _remove_file(uuid.UUID(claim.arguments["file"]))
 
 
+def free(claim: Claim) -> None:
+    """Remove the file of the claim, with its bytes, if no document is made of it any more."""
+    _remove_file(claim.subject)
+
+
 @transaction.atomic
 def _remove_file(file_id: uuid.UUID) -> None:
     file = File.objects.select_for_update().filter(pk=file_id).first()

@@ -8,11 +8,15 @@ from django.db.models import Q
 
 
 class File(models.Model):
-    """The bytes a person uploaded, once per person and content. Names people gave live on documents."""
+    """The bytes a person uploaded, once per person and content. Names people gave live on documents.
+
+    What a person put into somebody else's store stays there when the person goes, as nobody's. A trigger asks for a
+    file to be removed as soon as a document of it is gone: it is, where there is no other.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.CASCADE, related_name="files"
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="files"
     )
     sha256 = models.CharField(max_length=64)
     size = models.PositiveBigIntegerField(help_text="Bytes.")
@@ -22,7 +26,7 @@ class File(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["owner", "sha256"], name="file_once_per_owner", nulls_distinct=False),
+            models.UniqueConstraint(fields=["owner", "sha256"], name="file_once_per_owner"),
             models.CheckConstraint(name="file_sha256_hex", condition=Q(sha256__regex=r"^[0-9a-f]{64}$")),
             models.CheckConstraint(name="file_not_empty", condition=Q(size__gt=0)),
         ]

@@ -15,7 +15,7 @@ from retrieval.search.filters import Filter
 from retrieval.search.fusion import Question, find, page_starts, texts_between
 from retrieval.search.neighbours import Hit, distinct, gaps, over_pages, passage, runs, with_pages
 from retrieval.search.query import Passage, Query
-from retrieval.search.scope import Survey, survey
+from retrieval.search.scope import Survey, searchable, survey, write_use
 from retrieval.search.vectors import QueryVectors
 from retrieval.search.words import question_words
 from retrieval.selectors import embedding_target
@@ -44,14 +44,15 @@ async def retrieve(
     counts. Chunks that follow each other in a document are joined into one passage.
 
     `scope` becomes a part of the statement's WHERE: whoever calls passes what the person may search
-    (`VectorStore.objects.visible_to(user)` or an assistant's stores). Only documents in use that have been indexed
-    answer; one that is being indexed anew answers from its former chunks.
+    (`VectorStore.objects.visible_to(user)` or an assistant's stores). What has expired is left out here, for everybody.
+    Only documents in use that have been indexed answer; one that is being indexed anew answers from its former chunks.
 
     `vectors` are those of `query`, where more than passages is looked up by it. `filter` says which of the documents
     may answer, by what is known of them; it becomes a part of the WHERE too. What a term weighs is that of the scope.
 
     Raises EmbeddingError where the question cannot be embedded.
     """
+    scope = searchable(scope)
     found = await in_database(survey, scope)
     asked = vectors or QueryVectors(query)
     made = await asyncio.gather(*(asked.under(model) for model in found.models.values()))
@@ -62,6 +63,7 @@ def retrieve_now(
     query: Query, *, scope: QuerySet[VectorStore], limit: int, filter: Filter | None = None
 ) -> list[Passage]:
     """`retrieve` for synchronous code."""
+    scope = searchable(scope)
     found = survey(scope)
     models = found.models.items()
     vectors = {key: embed_question(query, _embedder(model), model.dimensions) for key, model in models}
@@ -75,6 +77,8 @@ def _embedder(model: EndpointModel) -> Embedder:
 def _search(
     query: Query, scope: QuerySet[VectorStore], limit: int, wanted: Filter | None, found: Survey, vectors: Vectors
 ) -> list[Passage]:
+    if found.unnoticed:
+        write_use(scope)
     hits: list[Hit] = []
     words = question_words(query.lexical, found.languages, scope, found.total)
     for key, model in found.models.items():

@@ -19,6 +19,7 @@ from core.tokens import count_tokens
 from retrieval.models import VectorStore
 from retrieval.search.filters import Filter, filter_sql
 from retrieval.search.query import Passage
+from retrieval.search.scope import searchable, write_use
 
 # A document that has chunks has a token: more documents than tokens are too many.
 _STATEMENT = """
@@ -27,15 +28,19 @@ WITH documents AS MATERIALIZED (
     WHERE store_id IN ({scope}) AND life = 'live' AND revision_id IS NOT NULL AND chunk_count > 0 AND {wanted}
     LIMIT %s + 1
 ), total AS (
-    SELECT coalesce(sum(token_count), 0) AS tokens FROM documents
+    SELECT coalesce(sum(token_count), 0) AS tokens, (
+        SELECT count(*) FROM retrieval_vectorstore
+        WHERE expires_at < now() + make_interval(days => keep_days - 1) AND id IN ({scope})
+    ) AS unnoticed FROM documents
 ), found AS (
     SELECT chunk.id, chunk.document_id, chunk.revision_id, documents.name, chunk.start, chunk.end, chunk.page_start,
         chunk.page_end, chunk.heading, chunk.position, documents.created_at
     FROM documents JOIN retrieval_chunk chunk ON chunk.document_id = documents.id
     WHERE (SELECT tokens FROM total) <= %s
 )
-SELECT total.tokens, found.id, found.document_id, found.revision_id, name, start, "end", page_start, page_end, heading,
-    CASE WHEN position = 0 THEN revision.text END, CASE WHEN position = 0 THEN revision.pages::text END
+SELECT total.tokens, total.unnoticed, found.id, found.document_id, found.revision_id, name, start, "end", page_start,
+    page_end, heading, CASE WHEN position = 0 THEN revision.text END,
+    CASE WHEN position = 0 THEN revision.pages::text END
 FROM total LEFT JOIN found ON true LEFT JOIN retrieval_revision revision ON revision.id = found.revision_id
 ORDER BY found.created_at, found.document_id, position
 """
@@ -60,15 +65,19 @@ def whole(scope: QuerySet[VectorStore], *, limit: int, filter: Filter | None = N
     A passage is what stands on one page below one heading. Tokens count what neighbouring chunks share twice, as it is
     stored. The permission is that of `retrieve`.
     """
+    scope = searchable(scope)
     try:
         scope_sql, scope_params = scope.order_by().values("pk").query.sql_with_params()
     except EmptyResultSet:
         return Whole(0, ())
     wanted, parameters = filter_sql(filter) if filter else ("true", [])
     with connection.cursor() as cursor:
-        cursor.execute(_STATEMENT.format(scope=scope_sql, wanted=wanted), [*scope_params, *parameters, limit, limit])
+        parameters = [*scope_params, *parameters, limit, *scope_params, limit]
+        cursor.execute(_STATEMENT.format(scope=scope_sql, wanted=wanted), parameters)
         rows = cursor.fetchall()
-    chunks = [_Chunk(*row[1:]) for row in rows if row[1] is not None]
+    if rows[0][1]:
+        write_use(scope)
+    chunks = [_Chunk(*row[2:]) for row in rows if row[2] is not None]
     documents = groupby(chunks, key=lambda chunk: chunk.document)
     return Whole(int(rows[0][0]), tuple(each for _, of_one in documents for each in _passages(list(of_one))))
 

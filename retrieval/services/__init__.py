@@ -15,32 +15,50 @@ from retrieval.services.resumable import (
     get_upload,
     unfinished_uploads,
 )
-from retrieval.services.stores import create_conversation_store, create_store, ensure_default_store
+from retrieval.services.sharing import answer_offer, change_share, offer_store, share_store, unshare_store
+from retrieval.services.stores import (
+    StoreSettings,
+    create_conversation_store,
+    create_store,
+    delete_store,
+    ensure_default_store,
+    keep_store,
+    update_store,
+)
 from retrieval.services.uploads import UploadResult, upload
 
 __all__ = [
     "Announced",
     "Outcome",
     "Refusal",
+    "StoreSettings",
     "UploadResult",
     "act_on_documents",
+    "answer_offer",
     "append_part",
     "begin_upload",
     "change_attributes",
+    "change_share",
     "create_conversation_store",
     "create_store",
     "delete_document",
+    "delete_store",
     "discard_upload",
     "dismiss_replacement",
     "ensure_default_store",
     "finish_upload",
     "get_upload",
+    "keep_store",
     "move_document",
+    "offer_store",
     "quotas",
     "rename_document",
     "replace_document",
     "retry_document",
     "set_attributes",
+    "share_store",
     "unfinished_uploads",
+    "unshare_store",
+    "update_store",
     "upload",
 ]

@@ -21,6 +21,7 @@ from retrieval import ingestion, quotas, realtime, selectors
 from retrieval.errors import EmptyFileError, TooLargeError
 from retrieval.extraction import sniff
 from retrieval.models import Document, File, VectorStore
+from retrieval.search.scope import write_use
 from retrieval.services.documents import requeue
 from retrieval.services.names import clean_name, clean_path
 
@@ -161,6 +162,7 @@ def _record(user: User, store: VectorStore, new: _New, received: Received, stora
         if file.storage_name == storage_name:
             file.delete()
         return present
+    write_use(VectorStore.objects.filter(pk=store.pk))
     ingestion.queue(document, owner=user)
     realtime.document_changed(document.pk, store.pk)
     return document

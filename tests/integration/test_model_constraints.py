@@ -32,6 +32,7 @@ from tests.sound_rows import (
     fact,
     fallback,
     grant,
+    invitation,
     item,
     link,
     memory_off,
@@ -104,6 +105,10 @@ CASES: dict[str, list[Case]] = {
         (lambda: grant(Group.objects.create(name="g")), lambda row: change(row, everyone=True)),
     ],
     "grant_role_known": [(grant, lambda row: change(row, role="king"))],
+    "grant_everyone_is_no_owner": [(grant, lambda row: change(row, role=Role.OWNER))],
+    "invitation_once": [(invitation, lambda row: twin(row, role=Role.EDITOR))],
+    "invitation_role_known": [(invitation, lambda row: change(row, role="king"))],
+    "invitation_small_letters": [(invitation, lambda row: change(row, email="Ada@example.org"))],
     "grant_user_once": [(lambda: grant(factories.user()), lambda row: twin(row, role=Role.EDITOR))],
     "grant_group_once": [(lambda: grant(Group.objects.create(name="g")), lambda row: twin(row, role=Role.EDITOR))],
     "grant_everyone_once": [(grant, lambda row: twin(row, role=Role.EDITOR))],
@@ -122,6 +127,11 @@ CASES: dict[str, list[Case]] = {
         (factories.store, lambda row: change(row, dense_share=1.01)),
         (factories.store, lambda row: change(row, dense_share=-0.01)),
     ],
+    "store_keep_days": [
+        (factories.store, lambda row: change(row, keep_days=3)),
+        (factories.store, lambda row: change(row, keep_days=0, expires_at=NOW())),
+        (factories.store, lambda row: change(row, keep_days=3651, expires_at=NOW())),
+    ],
     "store_kind_known": [(factories.store, lambda row: change(row, kind="heap"))],
     "quota_one_subject": [
         (quota, lambda row: change(row, user=None)),
@@ -131,7 +141,6 @@ CASES: dict[str, list[Case]] = {
     "quota_everyone_once": [(lambda: Quota.objects.create(everyone=True), lambda row: twin(row))],
     "file_once_per_owner": [
         (lambda: factories.file(b"x", owner=factories.user()), lambda row: twin(row, storage_name="other")),
-        (lambda: factories.file(b"x"), lambda row: twin(row, storage_name="other")),
     ],
     "file_sha256_hex": [(lambda: factories.file(b"x"), lambda row: change(row, sha256="AB" * 32))],
     "picture_type_known": [(picture, lambda row: change(row, mime_type="image/svg+xml"))],

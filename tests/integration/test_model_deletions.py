@@ -23,6 +23,7 @@ from chat.models import (
 from core.models import Grant, Milestone
 from retrieval.models import Document, File, VectorStore
 from tests import factories
+from tests.ingesting import work as work_off
 from tests.sound_rows import (
     HEX,
     attachment,
@@ -108,6 +109,7 @@ def test_a_fact_goes_with_all_that_it_has_replaced() -> None:
 def test_a_person_goes_with_conversations_stores_and_files() -> None:
     held = talk()
     held.user.delete()
+    work_off()
     for gone in (Conversation, Turn, VectorStore, Document, File, Fact):
         assert not gone._default_manager.exists(), gone
 

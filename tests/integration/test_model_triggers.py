@@ -65,10 +65,14 @@ def test_every_trigger_of_ours_is_shown_to_do_its_work() -> None:
     assert triggers == [
         "chat_assistantversion_final",
         "chat_assistantversion_stores_final",
+        "chat_conversation_deleted",  # in test_stores_ended.py, as the next and those of retrieval: what goes with what
+        "chat_conversation_gone",
         "chat_fact_gone",  # in test_facts_recalled.py: it erases
         "chat_fallbackmodel_final",
         "chat_item_changed",  # in test_summaries.py, as the next: they drop summaries
         "chat_item_gone",
+        "retrieval_document_gone",
+        "retrieval_vectorstore_deleted",
         "tools_toolcall_final",
         "tools_toolcall_kept",  # in test_audit.py: it refuses the application's role only
     ]
