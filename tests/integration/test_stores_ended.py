@@ -223,7 +223,7 @@ class TestDeletion:
         late = put(store, b"Ebb and flood", "ebb.txt")
         services.delete_store(user=cast.owner, store_id=store.pk)
         ingestion.remove_store(factories.claim(ingestion.REMOVE_STORE, store.pk))
-        ingestion.ingest(factories.claim(ingestion.INGEST, late.pk))
+        ingestion.ingest([factories.claim(ingestion.INGEST, late.pk)])
         assert not any(model._default_manager.exists() for model in (Document, Chunk, Revision))
 
     def test_an_attempt_that_was_killed_is_gone_on_with(
