@@ -4,6 +4,7 @@ from celery import shared_task
 
 from core import outbox
 from retrieval import ingestion
+from retrieval.ingestion import reindexing
 from retrieval.services import resumable, stores
 
 outbox.register_group(ingestion.INGEST, ingestion.ingest, ingestion.GROUP, on_exhausted=ingestion.give_up)
@@ -13,6 +14,9 @@ outbox.register(resumable.FINISH, resumable.finish_left_upload, on_exhausted=res
 outbox.register(resumable.EXPIRE, resumable.expire_upload, max_attempts=10_000)
 outbox.register(ingestion.REMOVE_STORE, ingestion.remove_store, max_attempts=10_000)
 outbox.register(ingestion.FREE, ingestion.free, max_attempts=10_000)
+# who died how often over which store is counted in the store's own row
+outbox.register(reindexing.REINDEX, reindexing.reindex, max_attempts=10_000)
+outbox.register(reindexing.LEFTOVERS, reindexing.remove_leftovers, max_attempts=10_000)
 
 
 @shared_task(name="retrieval.tasks.sweep_stores")

@@ -27,7 +27,7 @@ from chat.models import (
     Turn,
 )
 from core.models import AccessToken, Endpoint, EndpointModel, Grant, Invitation, SignInLink, User, Work
-from retrieval.models import Chunk, Document, Picture, Quota, Revision, Upload, UploadPart
+from retrieval.models import Chunk, Document, Picture, Quota, Reindexing, Revision, Upload, UploadPart
 from tests import factories
 from tools.models import ToolCall
 
@@ -107,6 +107,18 @@ def chunk() -> Chunk:
     return Chunk.objects.create(
         store=of.document.store, document=of.document, revision=of, position=0, start=0, end=4, tokens=1, text="This"
     )
+
+
+def reindexing(**values: Any) -> Reindexing:
+    store = factories.store()
+    both = {"from_model": store.embedding_model, "to_model": factories.embedding_model()}
+    return Reindexing.objects.create(**{"store": store, "kind": "model", **both, **values})
+
+
+def rechunking() -> Reindexing:
+    store = factories.store()
+    both = {"from_model": store.embedding_model, "to_model": store.embedding_model}
+    return Reindexing.objects.create(store=store, kind="chunking", chunk_tokens=64, chunk_overlap=8, **both)
 
 
 def draft() -> AssistantVersion:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from core.tokens import count_tokens
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
@@ -23,4 +25,14 @@ class Piece:
     @property
     def embedding_text(self) -> str:
         """What is embedded and what the lexical weights are made from."""
-        return f"{self.header}\n{self.text}" if self.header else self.text
+        return embedding_text(self.header, self.text)
+
+
+def embedding_text(header: str, text: str) -> str:
+    """The same for a chunk that is a row."""
+    return f"{header}\n{text}" if header else text
+
+
+def header_tokens(header: str) -> int:
+    """How many tokens of the embedding text stand before the chunk's own."""
+    return count_tokens(f"{header}\n") if header else 0

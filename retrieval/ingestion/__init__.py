@@ -2,7 +2,8 @@
 
 `ingest`, `remove`, `remove_store` and `free` are handlers of the kinds INGEST, REMOVE, REMOVE_STORE and FREE,
 registered in `retrieval.tasks`. For the last, and for the removal of deleted stores, triggers ask. Each may run any
-number of times, may be killed anywhere, and writes nothing once its claim was taken over.
+number of times, may be killed anywhere, and writes nothing once its claim was taken over. `reindexing`
+does the same for whole stores.
 """
 
 import uuid

@@ -1,9 +1,11 @@
 """Chunks to vectors: the chunks of several documents share requests, and some requests are under way at once."""
 
+import logging
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 
@@ -12,15 +14,22 @@ from core.tokens import count_tokens
 from retrieval.chunking import Piece
 from retrieval.embeddings import Vectors, embedder_for
 from retrieval.embeddings.batches import MAX_TEXTS, MAX_TOKENS
-from retrieval.errors import EmbeddingDimensionError
+from retrieval.errors import EmbeddingDimensionError, EmbeddingError
 from retrieval.ingestion.job import Job
+from retrieval.ingestion.targets import second_model
 from retrieval.models import Revision
 from retrieval.selectors import embedding_target
+
+logger = logging.getLogger(__name__)
+
+# One vector per piece under each model.
+VectorsByModel: TypeAlias = Mapping[uuid.UUID, Vectors]
 
 # Requests of one worker under way at once; each holds its texts and its answer in memory.
 REQUESTS = 4
 # What halfvec can hold where an index reaches it (see EndpointModel.dimensions).
 MAX_DIMENSIONS = 4000
+_PROBE = "Which way is the harbour?"
 
 
 @dataclass(eq=False, slots=True)
@@ -155,6 +164,30 @@ def embed_texts(model: EndpointModel, texts: Sequence[str]) -> Vectors:
     vectors = embedder_for(embedding_target(model)).embed(texts, kind="document")
     learn_dimensions(model, vectors.shape[1])
     return vectors
+
+
+def embedded_beside(draft: Draft) -> VectorsByModel:
+    """The vectors of a document under the model that its store is on its way to; empty where it is on no way.
+
+    Empty also where they cannot be had now: what lacks them gets them later, before the store switches.
+    """
+    model = second_model(draft.job.document.store_id)
+    if model is None:
+        return {}
+    try:
+        return {model.pk: embed_texts(model, [piece.embedding_text for piece in draft.pieces])}
+    except EmbeddingError as error:
+        logger.warning("A document gets its vectors under another model later: %s", error)
+        return {}
+
+
+def probe(model: EndpointModel) -> None:
+    """Have the model embed one text. Raises EmbeddingError where it does not, or not as it did before.
+
+    Impatient: for somebody who waits for the page.
+    """
+    vectors = embedder_for(embedding_target(model)).embed([_PROBE], kind="query")
+    learn_dimensions(model, vectors.shape[1])
 
 
 def learn_dimensions(model: EndpointModel, length: int) -> None:

@@ -21,9 +21,9 @@ from retrieval.chunking import chunk
 from retrieval.embeddings import Vectors
 from retrieval.errors import EmbeddingInputError, EmbeddingInvalidError, EmbeddingRefusedError, NoTextFoundError
 from retrieval.ingestion import succession
-from retrieval.ingestion.embedding import Batch, Draft, Requests, learn_dimensions
+from retrieval.ingestion.embedding import Batch, Draft, Requests, embedded_beside, learn_dimensions
 from retrieval.ingestion.job import Job, Move, State, move_all, opened
-from retrieval.ingestion.swap import swap_in
+from retrieval.ingestion.swap import Content, swap_in
 from retrieval.ingestion.text import Text, texts
 from retrieval.models import Document
 
@@ -118,7 +118,8 @@ def _take(draft: Draft, positions: list[int], vectors: Vectors) -> None:
     draft.take(positions, vectors)
     if draft.done == len(draft.pieces):
         draft.ended = True
-        swap_in(draft.job, draft.revision, draft.pieces, draft.vectors, language=draft.language)
+        made = {draft.model.pk: draft.vectors, **embedded_beside(draft)}
+        swap_in(draft.job, Content.of(draft.revision, draft.pieces, made, draft.language))
 
 
 def give_up(document_id: uuid.UUID) -> None:

@@ -1,55 +1,91 @@
 """One transaction makes the new chunks what search finds, and the former ones gone."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from django.db import transaction
 from django.utils import timezone
 
 from core.errors import ConflictError
 from retrieval.chunking import Piece
-from retrieval.embeddings import Vectors
 from retrieval.ingestion import succession
+from retrieval.ingestion.embedding import VectorsByModel
 from retrieval.ingestion.job import Job, NoLongerWantedError, State
-from retrieval.ingestion.rows import add_chunks, add_vectors, add_weights, lock_store, remove_chunks
-from retrieval.models import Document, Revision
+from retrieval.ingestion.rows import Weights, add_chunks, add_vectors, add_weights, lock_store, remove_chunks
+from retrieval.ingestion.targets import kept_models
+from retrieval.models import Document, Revision, VectorStore
 from retrieval.search.lexical import chunk_weights
 from retrieval.search.terms import terms
 
 
-def swap_in(job: Job, revision: Revision, pieces: Sequence[Piece], vectors: Vectors, *, language: str) -> None:
-    """Write chunks, vectors, weights and frequencies, make `revision` the document's, and set it ready.
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What search is to find of a document: its chunks with their vectors and weights.
 
-    What was read as a pending document goes to the one that it replaces. `language` (ISO 639-1 or "") chooses the
-    stemmer. Raises LostClaimError, NoLongerWantedError, and ConflictError where the document or its store is not what
-    it was when the work began.
+    `language` (ISO 639-1 or "") chooses the stemmer.
     """
-    document, store = job.document, job.document.store
-    weights = [chunk_weights(terms(piece.embedding_text, language)) for piece in pieces]
+
+    revision: Revision
+    pieces: Sequence[Piece]
+    vectors: VectorsByModel
+    weights: Sequence[Weights]
+    language: str
+
+    @classmethod
+    def of(cls, revision: Revision, pieces: Sequence[Piece], vectors: VectorsByModel, language: str) -> "Content":
+        weights = [chunk_weights(terms(piece.embedding_text, language)) for piece in pieces]
+        return cls(revision, pieces, vectors, weights, language)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The document's columns that follow from it."""
+        chunks = len(self.pieces)
+        progress = {"progress_done": chunks, "progress_total": chunks}
+        return {"chunk_count": chunks, "token_count": sum(piece.tokens for piece in self.pieces), **progress}
+
+
+def swap_in(job: Job, content: Content) -> None:
+    """Write chunks, vectors, weights and frequencies, make the revision the document's, and set it ready.
+
+    What was read as a pending document goes to the one that it replaces. Raises LostClaimError, NoLongerWantedError,
+    and ConflictError where the document or its store is not what it was when the work began.
+    """
+    document = job.document
     with transaction.atomic():
         job.claim.guard()
         place = succession.place_for(document)
         if place is None:
             raise NoLongerWantedError
-        if lock_store(store.pk).embedding_model_id != store.embedding_model_id:
-            raise ConflictError("The store's embedding model was changed meanwhile.", retryable=True)
-        remove_chunks(place)
-        chunks = add_chunks(place.pk, revision, pieces, store=store.pk)
-        add_vectors(chunks, store.pk, store.embedding_model_id, vectors)
-        add_weights(chunks, store.pk, weights, language)
-        _ready(job, place, revision, pieces)
-        Revision.objects.filter(document=place).exclude(pk=revision.pk).delete()
+        replace_chunks(place, lock_store(document.store_id), content)
+        _ready(job, place, content)
+        Revision.objects.filter(document=place).exclude(pk=content.revision.pk).delete()
 
 
-def _ready(job: Job, place: Document, revision: Revision, pieces: Sequence[Piece]) -> None:
+def replace_chunks(document: Document, store: VectorStore, content: Content) -> None:
+    """Write the rows of a document in `store` in place of those it has, in a transaction that has locked its store.
+
+    Of the vectors those are written whose model the store has or is on its way to. Raises ConflictError (retryable)
+    where those of its own are missing: it has switched meanwhile.
+    """
+    if store.embedding_model_id not in content.vectors:
+        raise ConflictError("The store's embedding model was changed meanwhile.", retryable=True)
+    remove_chunks(document)
+    chunks = add_chunks(document.pk, content.revision, content.pieces, store=store.pk)
+    for model in kept_models(store) & content.vectors.keys():
+        add_vectors(chunks, store.pk, model, content.vectors[model])
+    add_weights(chunks, store.pk, content.weights, content.language)
+
+
+def _ready(job: Job, place: Document, content: Content) -> None:
+    made_for = job.document.store
     columns = {
         "state": State.READY,
-        "revision": revision,
-        "chunk_count": len(pieces),
-        "token_count": sum(piece.tokens for piece in pieces),
-        "progress_done": len(pieces),
-        "progress_total": len(pieces),
+        "revision": content.revision,
+        "chunk_tokens": made_for.chunk_tokens,
+        "chunk_overlap": made_for.chunk_overlap,
         "error_message": "",
         "ready_at": timezone.now(),
+        **content.counts,
     }
     if place.pk == job.document.pk:
         job.write(**columns)

@@ -17,7 +17,7 @@ from core.errors import NotFoundError
 from retrieval.extraction import Extraction, ExtractionLimits, Heading, extract_file
 from retrieval.ingestion import succession
 from retrieval.ingestion.job import Job, Move, State, move_all
-from retrieval.models import File, Revision
+from retrieval.models import Document, File, Revision
 
 Text = tuple[Extraction, Revision]
 
@@ -141,9 +141,13 @@ def _keep(job: Job, reading: "Future[Extraction]") -> Text:
 
 def _restored(job: Job) -> Text:
     job.move(State.CHUNKING)
-    document = job.document
-    revision = Revision.objects.filter(document=succession.text_holder(document)).latest("created_at")
-    extraction = Extraction(
+    revision = Revision.objects.filter(document=succession.text_holder(job.document)).latest("created_at")
+    return restored(job.document, revision), revision
+
+
+def restored(document: Document, revision: Revision) -> Extraction:
+    """The extraction that a revision was kept from; `document` should have its file loaded."""
+    return Extraction(
         mime=document.file.mime_type,
         text=revision.text,
         pages=tuple((start, end) for start, end in revision.pages),
@@ -153,4 +157,3 @@ def _restored(job: Job) -> Text:
         extractor=revision.extractor,
         warnings=tuple(revision.warnings),
     )
-    return extraction, revision

@@ -4,6 +4,7 @@ from retrieval.models.chunks import Chunk, ChunkEmbedding, ChunkWeights, StoreLa
 from retrieval.models.documents import Document, Revision
 from retrieval.models.files import File, Picture
 from retrieval.models.quotas import Quota
+from retrieval.models.reindexing import Reindexing
 from retrieval.models.stores import VectorStore
 from retrieval.models.uploads import Upload, UploadPart
 
@@ -15,6 +16,7 @@ __all__ = [
     "File",
     "Picture",
     "Quota",
+    "Reindexing",
     "Revision",
     "StoreLanguage",
     "TermFrequency",

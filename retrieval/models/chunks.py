@@ -19,7 +19,8 @@ class Chunk(models.Model):
     """A span of a revision: `revision.text[start:end] == text`. Pages count from 1."""
 
     id = models.BigAutoField(primary_key=True)
-    store = models.ForeignKey(VectorStore, on_delete=models.CASCADE, related_name="chunks")
+    # its index is the one below, which also gives a store's chunks in order
+    store = models.ForeignKey(VectorStore, on_delete=models.CASCADE, related_name="chunks", db_index=False)
     document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="chunks")
     revision = models.ForeignKey(Revision, on_delete=models.CASCADE, related_name="chunks")
     position = models.PositiveIntegerField()
@@ -43,6 +44,7 @@ class Chunk(models.Model):
             models.CheckConstraint(name="chunk_span", condition=Q(end__gt=models.F("start"))),
         ]
         # the unique constraint serves look-ups by revision; search goes through the two tables below
+        indexes = [models.Index(fields=["store", "id"], name="chunk_of_store")]
 
     def __str__(self) -> str:
         return f"chunk {self.position} of {self.document_id}"

@@ -83,6 +83,9 @@ class Document(models.Model):
     page_count = models.PositiveIntegerField(default=0)
     chunk_count = models.PositiveIntegerField(default=0)
     token_count = models.PositiveIntegerField(default=0)
+    # what its chunks were made with, by which those of former settings are known
+    chunk_tokens = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+    chunk_overlap = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     uploaded_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="documents"
     )

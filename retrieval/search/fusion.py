@@ -40,9 +40,13 @@ WITH asked AS (
     SELECT %s::halfvec AS vector, %s::sparsevec AS words
 ), totals AS (
     SELECT * FROM unnest(%s::text[], %s::float8[]) AS total (language, score)
+), moved AS MATERIALIZED (
+    SELECT store_id, from_model_id FROM retrieval_reindexing
+    WHERE state = 'switching' AND NOT pg_visible_in_snapshot(switched_in::text::xid8, %s::pg_snapshot)
 ), stores AS MATERIALIZED (
-    SELECT id, coalesce(dense_share, %s) AS dense_share FROM retrieval_vectorstore
-    WHERE embedding_model_id = %s AND id IN ({scope})
+    SELECT id, coalesce(dense_share, %s) AS dense_share
+    FROM retrieval_vectorstore LEFT JOIN moved ON moved.store_id = id
+    WHERE coalesce(moved.from_model_id, embedding_model_id) = %s AND id IN ({scope})
 ), told_apart AS MATERIALIZED (
     SELECT chunk.id FROM retrieval_document document JOIN retrieval_chunk chunk ON chunk.document_id = document.id
     WHERE {told_apart} AND document.store_id IN (SELECT id FROM stores)
@@ -100,10 +104,15 @@ ORDER BY page
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A query as one embedding model and one scope see it; `vector` is of unit length, None to search by words only."""
+    """A query as one embedding model and one scope see it; `vector` is of unit length, None to search by words only.
+
+    `moment` is when the scope was looked at: a store that has switched to another model since is searched by the
+    vectors it had then, which are kept for a minute.
+    """
 
     vector: Vector | None
     words: Words
+    moment: str
 
 
 def find(
@@ -121,6 +130,7 @@ def find(
         SparseVector(dict(words.weights), TERM_SPACE).to_text() if words.weights else None,
         list(words.totals),
         list(words.totals.values()),
+        question.moment,
         HASHING_DENSE_SHARE if model.endpoint.provider == Endpoint.Provider.HASHING else DENSE_SHARE,
         model.pk,
         *scope_params,

@@ -82,7 +82,7 @@ def _search(
     hits: list[Hit] = []
     words = question_words(query.lexical, found.languages, scope, found.total)
     for key, model in found.models.items():
-        hits += find(Question(vectors[key], words), scope, model, TWICE * limit, wanted)
+        hits += find(Question(vectors[key], words, found.moment), scope, model, TWICE * limit, wanted)
     best = runs(distinct(sorted(hits, key=lambda hit: (-hit.score, hit.chunk_id)))[:limit])
     between = texts_between(gaps(best))
     passages = [passage(run, between) for run in best]

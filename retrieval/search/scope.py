@@ -4,11 +4,18 @@ import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from django.db.models import Count, DurationField, F, Func, Q, QuerySet, Sum
+from django.db.models import Count, DurationField, F, Func, Q, QuerySet, Sum, TextField
 from django.db.models.functions import Now
 
 from core.models import EndpointModel
 from retrieval.models import StoreLanguage, TermFrequency, VectorStore
+
+
+class _Snapshot(Func):
+    """Which transactions the statement sees (PostgreSQL, "Transaction ID and snapshot information functions")."""
+
+    template = "pg_current_snapshot()::text"
+    output_field = TextField()
 
 
 class _Days(Func):
@@ -23,12 +30,15 @@ class Survey:
     """How many chunks are in scope for each embedding model, and the languages they are indexed in.
 
     `unnoticed` says that a store in it is kept for some days after its last use, and this use is not written down yet.
+    `moment` is PostgreSQL's snapshot in which all that was so: a store may switch to another model before it is
+    searched.
     """
 
     chunks: dict[uuid.UUID, int]
     languages: frozenset[str]
     models: dict[uuid.UUID, EndpointModel]
     unnoticed: bool
+    moment: str
 
     @property
     def total(self) -> int:
@@ -54,17 +64,20 @@ def write_use(scope: QuerySet[VectorStore]) -> None:
 def survey(scope: QuerySet[VectorStore]) -> Survey:
     """Count what is in scope. Documents that are being deleted count until their chunks are gone, as do their words."""
     indexed = StoreLanguage.objects.filter(store__in=scope.order_by())
-    rows = indexed.values_list("store__embedding_model", "language").annotate(
-        Sum("chunks"), uses=Count("pk", filter=_unnoticed("store__"))
+    rows = (
+        indexed.annotate(moment=_Snapshot())
+        .values_list("store__embedding_model", "language", "moment")
+        .annotate(Sum("chunks"), uses=Count("pk", filter=_unnoticed("store__")))
     )
     chunks: dict[uuid.UUID, int] = {}
-    languages, unnoticed = set(), 0
-    for model, language, count, uses in rows:
+    languages, unnoticed, moments = set(), 0, {""}
+    for model, language, moment, count, uses in rows:
         chunks[model] = chunks.get(model, 0) + count
         languages.add(language)
         unnoticed += uses
+        moments.add(moment)
     models = EndpointModel.objects.select_related("endpoint").in_bulk(list(chunks)) if chunks else {}
-    return Survey(chunks, frozenset(languages), models, bool(unnoticed))
+    return Survey(chunks, frozenset(languages), models, bool(unnoticed), max(moments))
 
 
 def document_frequencies(scope: QuerySet[VectorStore], terms: Collection[int]) -> dict[int, int]:

@@ -34,16 +34,17 @@ def move_document(*, user: User, document_id: uuid.UUID, store_id: uuid.UUID) ->
     twin = Document.objects.live().filter(store=target, sha256=document.sha256).first()
     if twin is not None:
         raise ConflictError(f"The same content is in “{target.name}” already, as “{twin.name}”.")
-    if _alike(stores[document.store_id], stores[target.pk]) or not document.chunks.exists():
+    if _alike(document, stores[document.store_id], stores[target.pk]) or not document.chunks.exists():
         _take_along(document, target)
     else:
         _index_there(document, target, user)
     return document
 
 
-def _alike(one: VectorStore, other: VectorStore) -> bool:
-    fields = ("embedding_model_id", "chunk_tokens", "chunk_overlap")
-    return all(getattr(one, field) == getattr(other, field) for field in fields)
+def _alike(document: Document, one: VectorStore, other: VectorStore) -> bool:
+    """Whether the other store would index the document as it is indexed; its own may have other sizes by now."""
+    same_chunks = all(getattr(document, field) == getattr(other, field) for field in ("chunk_tokens", "chunk_overlap"))
+    return same_chunks and one.embedding_model_id == other.embedding_model_id
 
 
 def _take_along(document: Document, target: VectorStore) -> None:

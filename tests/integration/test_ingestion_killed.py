@@ -1,48 +1,19 @@
 """A worker that is killed in the middle of a stage: another one goes on, nothing is lost, doubled or stuck."""
 
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
-from pathlib import Path
-
 import pytest
 from django.db import connection, transaction
-from django.utils import timezone
 
-from core import outbox
 from core.models import Work
 from retrieval.models import Chunk, Document, Revision, VectorStore
-from tests import backends, factories
+from tests import factories
 from tests.ingesting import assert_whole, put_file, work
+from tests.killed_workers import expire, worker
 from tests.responses_server import ResponsesServer
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ROOT = Path(__file__).parents[2]
 HOLD = {"hold": "embedding", "endpoint": "embeddings"}
-WORKER = "import django; django.setup(); import retrieval.tasks; from core import outbox; outbox.run_one()"
-
-
-@contextmanager
-def worker() -> Iterator["subprocess.Popen[bytes]"]:
-    """A process of its own that does one piece of work in the test's database; killed with -9 at the end."""
-    environment = {
-        **os.environ,
-        "DATABASE_URL": backends.database_url(),
-        "DJANGO_SETTINGS_MODULE": "config.settings",
-        backends.NAME: "worker",
-    }
-    with subprocess.Popen([sys.executable, "-c", WORKER], cwd=ROOT, env=environment) as process:
-        try:
-            yield process
-        finally:
-            process.send_signal(signal.SIGKILL)
-            process.wait(10)
 
 
 def it_waits_for_a_lock() -> bool:
@@ -58,10 +29,7 @@ def it_waits_for_a_lock() -> bool:
 
 def take_over() -> None:
     """What the sweep does once the dead worker's lease has run out."""
-    backends.await_end(backends.database_url(), {"worker"})
-    assert Work.objects.get().state == "running"
-    Work.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    outbox.relay()
+    expire()
     work()
     assert not Work.objects.exists()
 
@@ -103,13 +71,6 @@ def test_killed_between_chunks_and_state() -> None:
     assert state(document) == "embedding"
     take_over()
     assert_whole(document)
-
-
-def expire() -> None:
-    """Let the lease of the killed worker run out, and the sweep find that."""
-    backends.await_end(backends.database_url(), {"worker"})
-    assert Work.objects.filter(state="running").update(lease_until=timezone.now() - timedelta(seconds=1)) == 1
-    outbox.relay()
 
 
 def test_killed_again_and_again_the_file_is_given_up(upstream: ResponsesServer) -> None:

@@ -12,7 +12,7 @@ from django.db import IntegrityError, models, transaction
 from chat.models import Summary
 from core.models import Work
 from core.models.grants import Role
-from retrieval.models import ChunkEmbedding, Document, Quota, StoreLanguage, TermFrequency
+from retrieval.models import ChunkEmbedding, Document, Quota, Reindexing, StoreLanguage, TermFrequency
 from tests import factories
 from tests.sound_rows import (
     HEX,
@@ -41,6 +41,8 @@ from tests.sound_rows import (
     picture,
     published,
     quota,
+    rechunking,
+    reindexing,
     response,
     sent,
     summary,
@@ -194,6 +196,34 @@ CASES: dict[str, list[Case]] = {
             lambda row: twin(row),
         )
     ],
+    "reindexing_one_open": [
+        (reindexing, lambda row: twin(row)),
+        (reindexing, lambda row: twin(row, state="failed", error_code="x", error_message="x")),
+    ],
+    "reindexing_state_known": [(reindexing, lambda row: change(row, state="lost"))],
+    "reindexing_kind": [
+        (reindexing, lambda row: change(row, kind="luck")),
+        (reindexing, lambda row: change(row, to_model=row.from_model)),
+        (reindexing, lambda row: change(row, chunk_tokens=64, chunk_overlap=8)),
+        (rechunking, lambda row: change(row, chunk_tokens=None)),
+        (rechunking, lambda row: change(row, chunk_overlap=64)),
+        (rechunking, lambda row: change(row, to_model=factories.embedding_model())),
+    ],
+    "reindexing_failed_has_reason": [
+        (reindexing, lambda row: change(row, state="failed")),
+        (reindexing, lambda row: change(row, state="failed", error_code="x")),
+        (reindexing, lambda row: change(row, error_code="x")),
+    ],
+    "reindexing_switched": [
+        (reindexing, lambda row: change(row, state="switching", switched_at=NOW())),
+        (reindexing, lambda row: change(row, state="switching", switched_in=7)),
+        (rechunking, lambda row: change(row, state="switching", switched_at=NOW(), switched_in=7)),
+    ],
+    "reindexing_finished": [
+        (reindexing, lambda row: change(row, state="done")),
+        (reindexing, lambda row: change(row, state="cancelled")),
+        (reindexing, lambda row: change(row, finished_at=NOW())),
+    ],
     "store_language_once": [
         (lambda: StoreLanguage.objects.create(store=factories.store(), language="de", chunks=1), lambda row: twin(row))
     ],
@@ -330,6 +360,13 @@ def test_the_same_work_may_run_and_wait() -> None:
     row = work(state="running", lease_until=NOW())
     twin(row, state="waiting", lease_until=None)()
     assert Work.objects.filter(subject=row.subject).count() == 2
+
+
+def test_a_store_may_be_indexed_anew_after_the_last_time() -> None:
+    row = reindexing()
+    change(row, state="done", finished_at=NOW())()
+    twin(row, state="planned", finished_at=None)()
+    assert Reindexing.objects.filter(store=row.store).count() == 2
 
 
 def test_a_replaced_document_makes_room_for_the_same_content() -> None:

@@ -73,6 +73,7 @@ def test_every_trigger_of_ours_is_shown_to_do_its_work() -> None:
         "chat_item_gone",
         "retrieval_document_gone",
         "retrieval_vectorstore_deleted",
+        "retrieval_vectorstore_searched",  # in test_reindexing.py: it lets a store switch when its vectors are there
         "tools_toolcall_final",
         "tools_toolcall_kept",  # in test_audit.py: it refuses the application's role only
     ]
