@@ -9,12 +9,13 @@ from retrieval.selectors.documents import (
     get_store,
     has_role,
     library_stores,
+    move_targets,
     page_parts,
     store_documents,
     text_between,
     text_spans,
 )
-from retrieval.selectors.filters import DocumentFilter
+from retrieval.selectors.filters import DocumentFilter, cleaned_words
 from retrieval.selectors.listing import Counts, DocumentRow, counts, document_page, document_row, listed
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "DocumentRow",
     "DocumentView",
     "PagePart",
+    "cleaned_words",
     "counts",
     "document_page",
     "document_row",
@@ -33,6 +35,7 @@ __all__ = [
     "has_role",
     "library_stores",
     "listed",
+    "move_targets",
     "page_parts",
     "store_documents",
     "text_between",

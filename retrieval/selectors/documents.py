@@ -14,6 +14,9 @@ from core.models.grants import Role
 from retrieval.embeddings import EmbeddingTarget
 from retrieval.models import Chunk, Document, Revision, VectorStore
 
+# Stores to choose from where a document is moved.
+MAX_TARGETS = 200
+
 # Characters that a part of a document without pages has at least.
 PART_CHARS = 8_000
 
@@ -89,6 +92,12 @@ def get_store(user: User, store_id: uuid.UUID, role: Role = Role.READER) -> Vect
 def has_role(user: User, store: VectorStore, role: Role) -> bool:
     """Whether `user` has at least `role` on the store now."""
     return VectorStore.objects.visible_to(user, role).filter(pk=store.pk).exists()
+
+
+def move_targets(user: User, store: VectorStore) -> QuerySet[VectorStore]:
+    """The other stores of the library that `user` may put documents into, by name, at most MAX_TARGETS."""
+    stores: QuerySet[VectorStore] = VectorStore.objects.visible_to(user, Role.EDITOR)
+    return stores.filter(kind=VectorStore.Kind.LIBRARY).exclude(pk=store.pk)[:MAX_TARGETS]
 
 
 def store_documents(store: VectorStore) -> QuerySet[Document]:

@@ -34,6 +34,8 @@ class DocumentRow(DocumentView):
     email: str
     added: datetime
     title: str
+    notice: str
+    notice_kind: str
 
 
 class Choice(NamedTuple):
@@ -119,6 +121,8 @@ def document_row(document: Document) -> DocumentRow:
         email=person.email if person else "",
         added=document.created_at,
         title=document.revision.title if document.revision else "",
+        notice=document.notice,
+        notice_kind=document.notice_kind,
     )
 
 

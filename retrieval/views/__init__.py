@@ -1,7 +1,8 @@
 """Pages and addresses of the library. They parse, call a service or selector, and answer."""
 
+from retrieval.views.actions import delete, dismiss, move, rename, replace, retry
 from retrieval.views.bulk import bulk
-from retrieval.views.documents import delete, document, retry
+from retrieval.views.documents import document
 from retrieval.views.library import library, rows, store
 from retrieval.views.originals import file
 from retrieval.views.pictures import page_marks, page_picture, picture, small_picture
@@ -12,12 +13,16 @@ __all__ = [
     "begin",
     "bulk",
     "delete",
+    "dismiss",
     "document",
     "file",
     "library",
+    "move",
     "page_marks",
     "page_picture",
     "picture",
+    "rename",
+    "replace",
     "retry",
     "rows",
     "small_picture",

@@ -1,66 +1,96 @@
-"""One document: its text, and what can be done with it."""
+"""One document: its text, its chunks, and where words stand in it."""
 
 import uuid
+from typing import Any
 
-from django.core.paginator import Paginator
-from django.http import HttpRequest, JsonResponse
+from django.core.paginator import Page, Paginator
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import redirect, render
-from django.views.decorators.http import require_POST, require_safe
+from django.shortcuts import render
+from django.utils.http import urlencode
+from django.views.decorators.http import require_safe
 
+from core.errors import NotFoundError
 from core.http import answered, signed_in, wants_json
 from core.models.grants import Role
-from retrieval import selectors, services
-from retrieval.models import Revision
-from retrieval.views.answers import document_html
+from retrieval import selectors
+from retrieval.models import Document
+from retrieval.pictures.pages import has_pages as has_pictures
+from retrieval.selectors import text as reading
 
 PAGES_PER_SCREEN = 10
+
+Span = tuple[int, int]
 
 
 @require_safe
 @answered
 def document(request: HttpRequest, document_id: uuid.UUID) -> HttpResponseBase:
-    """The extracted text. `pages` are pairs of number and text: pages, or parts where the kind of file has none."""
-    shown = selectors.get_document(signed_in(request), document_id)
+    """A document by its text, or with `?view=chunks` by its chunks, `?view=pages` by pictures of its pages.
+
+    `?q=` looks for words in it, `?borders=1` shows where chunks begin, `?chunk=12` leads to one.
+    """
+    user = signed_in(request)
+    try:
+        shown = selectors.get_document(user, document_id)
+    except NotFoundError:
+        if wants_json(request):
+            raise
+        # the same for what is foreign, gone, or never was
+        return render(request, "retrieval/gone.html", {"page": "library"}, status=404)
+    can_edit = selectors.has_role(user, shown.store, Role.EDITOR)
     spans = selectors.text_spans(shown.revision) if shown.revision else []
-    has_pages = bool(shown.revision and shown.revision.pages)
-    numbered = list(enumerate(spans, start=1))
-    page = Paginator(numbered, PAGES_PER_SCREEN if has_pages else 1).get_page(request.GET.get("page"))
-    context = {
+    paged = bool(shown.revision and shown.revision.pages)
+    views = ["text", "chunks", *(["pages"] if has_pictures(shown.file) else [])]
+    view = request.GET.get("view", "")
+    context: dict[str, Any] = {
         "page": "library",
-        "document": selectors.document_view(shown),
+        "document": selectors.document_row(shown),
+        "facts": shown,
         "store": shown.store,
-        "can_edit": selectors.has_role(signed_in(request), shown.store, Role.EDITOR),
-        "has_pages": has_pages,
-        "pages": _texts(shown.revision, list(page)) if shown.revision else [],
+        "can_edit": can_edit,
+        "targets": selectors.move_targets(user, shown.store) if can_edit else [],
+        "has_pages": paged,
+        "views": views if shown.revision else [],
+        "view": view if view in views else views[0],
+    }
+    return _chunks(request, shown, spans, context) if view == "chunks" else _text(request, shown, spans, context)
+
+
+def _text(request: HttpRequest, shown: Document, spans: list[Span], context: dict[str, Any]) -> HttpResponse:
+    words = selectors.cleaned_words(request.GET.get("q", ""))
+    borders = request.GET.get("borders") == "1"
+    page = _sheet_page(request, spans, context["has_pages"])
+    revision = shown.revision
+    kept = (("view", "pages" if context["view"] == "pages" else ""), ("q", words), ("borders", "1" if borders else ""))
+    found = reading.places(revision, words, spans) if revision and words else []
+    context |= {
+        "sheets": reading.sheets(revision, list(page), words=words, borders=borders) if revision else [],
         "page_obj": page,
+        "words": words,
+        "borders": borders,
+        "places": [(place, _screen(place.sheet, context["has_pages"]), place.sheet + 1) for place in found],
+        "pager_query": urlencode([(name, value) for name, value in kept if value]),
     }
     return render(request, "retrieval/document.html", context)
 
 
-def _texts(revision: Revision, numbered: list[tuple[int, tuple[int, int]]]) -> list[tuple[int, str]]:
-    """The text of pages that follow each other, read at once."""
-    if not numbered:
-        return []
-    first, past = numbered[0][1][0], numbered[-1][1][1]
-    text = selectors.text_between(revision, first, past)
-    return [(number, text[start - first : end - first]) for number, (start, end) in numbered]
+def _chunks(request: HttpRequest, shown: Document, spans: list[Span], context: dict[str, Any]) -> HttpResponse:
+    page = reading.chunk_page(shown, request.GET.get("page"), request.GET.get("chunk"))
+    views = reading.chunk_views(page, spans) if shown.revision else []
+    context |= {
+        "chunks": [(chunk, _screen(chunk.sheet, context["has_pages"])) for chunk in views],
+        "page_obj": page,
+        "pager_query": "view=chunks",
+    }
+    return render(request, "retrieval/document.html", context)
 
 
-@require_POST
-@answered
-def retry(request: HttpRequest, document_id: uuid.UUID) -> HttpResponseBase:
-    again = services.retry_document(user=signed_in(request), document_id=document_id)
-    if wants_json(request):
-        return JsonResponse({"document": str(again.pk), "html": document_html(again)})
-    return redirect("retrieval:store", again.store_id)
+def _sheet_page(request: HttpRequest, spans: list[Span], paged: bool) -> Page[Any]:
+    numbered = list(enumerate(spans, start=1))
+    return Paginator(numbered, PAGES_PER_SCREEN if paged else 1).get_page(request.GET.get("page"))
 
 
-@require_POST
-@answered
-def delete(request: HttpRequest, document_id: uuid.UUID) -> HttpResponseBase:
-    store_id = selectors.get_document(signed_in(request), document_id).store_id
-    services.delete_document(user=signed_in(request), document_id=document_id)
-    if wants_json(request):
-        return JsonResponse({"document": str(document_id), "deleted": True})
-    return redirect("retrieval:store", store_id)
+def _screen(sheet: int, paged: bool) -> int:
+    """The page of the site on which the page or part with this index is."""
+    return sheet // PAGES_PER_SCREEN + 1 if paged else sheet + 1

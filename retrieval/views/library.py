@@ -54,6 +54,7 @@ def store(request: HttpRequest, store_id: uuid.UUID) -> HttpResponseBase:
         "documents": [selectors.document_row(document) for document in page],
         "page_obj": page,
         "pager_query": wanted.query(),
+        "targets": selectors.move_targets(signed_in(request), shown) if can_edit else [],
         "since": f"{since:.6f}",
         "upload_url": reverse("retrieval:upload", args=[shown.pk]) if can_edit else "",
     }

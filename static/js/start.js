@@ -15,6 +15,7 @@ import "./elements/parley-memory.js";
 import "./elements/parley-remembering.js";
 import "./elements/parley-connection.js";
 import "./elements/parley-conversations.js";
+import "./elements/parley-document.js";
 import "./elements/parley-documents.js";
 import "./elements/parley-library.js";
 import "./elements/parley-welcome.js";

@@ -41,7 +41,7 @@ def row(ident: uuid.UUID, state: str = "queued", **changes: Any) -> DocumentRow:
         "id": ident, "name": f"{ident.int}.txt", "state": state, "label": state.title(), "message": "",
         "progress": None, "retryable": False, "url": f"/documents/{ident}/", "size": 3, "kind": "Text", "tag": "TXT",
         "group": GROUP_OF[state], "pages": 0, "chunks": 0, "tokens": 0, "who": "Ada", "email": "ada@example.org",
-        "added": datetime(2026, 1, 1, 12, ident.int % 60, tzinfo=UTC), "title": "",
+        "added": datetime(2026, 1, 1, 12, ident.int % 60, tzinfo=UTC), "title": "", "notice": "", "notice_kind": "",
     }  # fmt: skip
     return DocumentRow(**base | changes)
 

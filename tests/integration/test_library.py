@@ -16,6 +16,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from core.models import User, Work
 from core.models.grants import Role
 from retrieval.models import Chunk, Document, Revision, VectorStore
+from retrieval.selectors.text import Sheet
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -218,6 +219,10 @@ class TestPermission:
         assert "text/html" in response.headers["Content-Type"]
 
 
+def text_of(sheet: Sheet) -> str:
+    return "".join(piece.text for piece in sheet.stretches)
+
+
 class TestPages:
     def test_the_library_lists_what_one_may_read(self, cast: factories.Cast, store: VectorStore) -> None:
         factories.store(owner=cast.outsider, name="Secret papers")
@@ -253,10 +258,12 @@ class TestPages:
         Revision.objects.update(pages=list(zip([0, *ends], ends, strict=False)))
         client = as_(cast.teammate)
         last = client.get(document.get_absolute_url(), {"page": 3})
-        assert last.context["pages"] == [(number, f"This is page {number}.\n") for number in range(21, 26)]
+        assert [(sheet.number, text_of(sheet)) for sheet in last.context["sheets"]] == [
+            (number, f"This is page {number}.\n") for number in range(21, 26)
+        ]
         assert "This is page 25." in last.content.decode()
         first = client.get(document.get_absolute_url())
-        assert [number for number, _ in first.context["pages"]] == list(range(1, 11))
+        assert [sheet.number for sheet in first.context["sheets"]] == list(range(1, 11))
 
     def test_a_document_without_pages_is_shown_in_parts(self, cast: factories.Cast, store: VectorStore) -> None:
         text = "\n\n".join(f"Paragraph {number} tells of the tide. " * 20 for number in range(60))
@@ -265,7 +272,7 @@ class TestPages:
         parts, page = [], 1
         while True:
             response = client.get(document.get_absolute_url(), {"page": page})
-            parts += [part for _, part in response.context["pages"]]
+            parts += map(text_of, response.context["sheets"])
             if not response.context["page_obj"].has_next():
                 break
             page += 1

@@ -6,9 +6,8 @@
  * latest or is counted, and filters, order and pages change the list without leaving the page.
  */
 
-import { confirmed, post } from "../lib/asking.js";
+import { DocumentActions } from "../lib/document-actions.js";
 import { clickedLink } from "../lib/fragment.js";
-import { Menu } from "../lib/menu.js";
 import { announce, find } from "../lib/page.js";
 import { LiveRows } from "../lib/rows.js";
 import { Selection } from "../lib/selection.js";
@@ -21,10 +20,6 @@ class ParleyLibrary extends HTMLElement {
   #loading = new AbortController();
   /** @type {Selection | undefined} */
   #selection;
-  /** @type {Menu | undefined} */
-  #menu;
-  /** @type {HTMLElement | null} */
-  #row = null;
 
   connectedCallback() {
     const socket = tabSocket(this.dataset.socket);
@@ -37,9 +32,8 @@ class ParleyLibrary extends HTMLElement {
     this.addEventListener("click", this.#clicked);
     this.addEventListener("submit", this.#filtered);
     this.addEventListener("change", this.#filtered);
-    const menu = this.querySelector("[data-row-menu]");
-    if (!menu) return;
-    this.#menu = new Menu(/** @type {HTMLElement} */ (menu), this.#chosen);
+    if (!this.querySelector("[data-row-menu]")) return;
+    new DocumentActions(this, { done: this.#done, failed: this.#fail });
     this.#selection = new Selection(this, {
       changed: (documents) => this.#rows.look(documents),
       failed: this.#fail,
@@ -87,8 +81,6 @@ class ParleyLibrary extends HTMLElement {
   /** @param {MouseEvent} event */
   #clicked = (event) => {
     const target = /** @type {Element} */ (event.target);
-    const button = /** @type {HTMLElement | null} */ (target.closest("[data-menu]"));
-    if (button) return this.#open(button);
     if (target.closest("[data-dismiss]")) {
       /** @type {HTMLElement} */ (target.closest("[data-outcome]")).hidden = true;
     }
@@ -144,32 +136,14 @@ class ParleyLibrary extends HTMLElement {
     list.removeAttribute("aria-busy");
   }
 
-  /** @param {HTMLElement} button */
-  #open(button) {
-    const row = this.#row = /** @type {HTMLElement} */ (button.closest("[data-document]"));
-    const menu = find(this, "[data-row-menu]");
-    const url = find(row, "a").href;
-    for (const link of menu.querySelectorAll("[data-to]")) link.href = url + link.dataset.to;
-    find(menu, "[data-act=retry]").hidden = !row.hasAttribute("data-retryable");
-    this.#menu?.open(button);
-  }
-
-  /** @param {HTMLElement} item of the row's menu */
-  #chosen = async (item) => {
-    const { act } = item.dataset;
-    const row = this.#row;
-    if (!act || !row) return;
-    const text = find(this, "[data-bulk]").dataset.textDeleteOne;
-    const name = row.dataset.name ?? "";
-    if (act === "delete" && !await confirmed(find(this, "[data-confirm]"), `${name}: ${text}`)) return;
-    try {
-      await post(`${find(row, "a").href}${act}/`);
-      this.#say("");
-      if (act === "delete") announce(this.dataset.textDeleted ?? "");
-    } catch (error) {
-      this.#fail(/** @type {Error} */ (error).message);
-    }
-    this.#rows.look([row.dataset.document ?? ""]);
+  /**
+   * @param {string} act
+   * @param {string} document
+   */
+  #done = (act, document) => {
+    this.#say("");
+    if (act === "delete") announce(this.dataset.textDeleted ?? "");
+    this.#rows.look([document]);
   };
 
   /** @param {string} message of the server; empty where there was no answer */

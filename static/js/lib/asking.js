@@ -1,7 +1,7 @@
 // @ts-check
 /// <reference lib="dom" />
 /// <reference lib="dom.iterable" />
-/** Posts to the server, and asks people before what cannot be undone. */
+/** Posts to the server, and asks people for what that takes. */
 
 import { csrfToken, find } from "./page.js";
 
@@ -28,15 +28,20 @@ export async function post(url, body = new FormData()) {
 }
 
 /**
- * @param {HTMLDialogElement} dialog with a form of `method=dialog`, whose buttons say "yes" or nothing
- * @param {string} text
- * @returns {Promise<boolean>}
+ * Opens a dialog with a form of `method=dialog`, whose buttons say "yes" or nothing.
+ * @param {HTMLDialogElement} dialog
+ * @param {{name: string, text?: string}} about what it is about, where the dialog shows that
+ * @returns {Promise<FormData | null>} what was filled in; null where people thought better of it
  */
-export function confirmed(dialog, text) {
-  find(dialog, "[data-text]").textContent = text;
+export function asked(dialog, { name, text = "" }) {
+  for (const place of dialog.querySelectorAll("[data-name]")) place.textContent = name;
+  for (const place of dialog.querySelectorAll("[data-text]")) place.textContent = text;
+  const form = find(dialog, "form");
+  form.reset();
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+    const close = () => resolve(dialog.returnValue === "yes" ? new FormData(form) : null);
+    dialog.addEventListener("close", close, { once: true });
   });
 }

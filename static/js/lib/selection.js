@@ -3,7 +3,7 @@
 /// <reference lib="dom.iterable" />
 /** The rows of a list that are chosen, and what is done to all of them: part by part, with what could not be done. */
 
-import { confirmed, post } from "./asking.js";
+import { asked, post } from "./asking.js";
 import { announce, find } from "./page.js";
 
 const ROWS = "input[name=id]";
@@ -87,11 +87,10 @@ export class Selection {
    */
   async #act(form, button) {
     const number = Number(form.dataset.chosen);
-    const question = number === 1 ? form.dataset.textDeleteOne : form.dataset.textDelete;
     const dialog = find(this.#root, "[data-confirm]");
-    const text = (question ?? "").replace("{number}", number.toLocaleString());
+    const name = (form.dataset.textMany ?? "").replace("{number}", number.toLocaleString());
     const isDeleting = button.value === "delete";
-    if (isDeleting && !await confirmed(dialog, text)) return;
+    if (isDeleting && !await asked(dialog, { name, text: dialog.dataset.textOne })) return;
     const body = new FormData(form, button);
     const chosen = body.getAll("id").map(String);
     /** @type {{done: number, refused: {name: string, message: string}[]}} */
