@@ -111,5 +111,13 @@ class Citation(models.Model):
             models.CheckConstraint(name="citation_support", condition=Q(support__gte=0, support__lte=1)),
         ]
 
+    if TYPE_CHECKING:
+        revision_id: uuid.UUID | None
+
     def __str__(self) -> str:
         return f"[{self.number}] {self.document_name}"
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether its document was deleted, or has other content since; the document should be loaded with it."""
+        return self.revision is None or self.revision.document.life != Document.Life.LIVE

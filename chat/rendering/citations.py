@@ -46,21 +46,19 @@ def _chips(piece: re.Match[str], known: Mapping[int, CitationView]) -> str:
 
 
 def _chip(citation: CitationView) -> str:
+    classes = "citation citation--gone" if citation.gone else "citation"
     return (
-        f'<a class="citation" href="{escape(citation.url)}" data-citation="{citation.id}"'
+        f'<a class="{classes}" href="{escape(citation.url)}" data-citation="{citation.id}"'
         f' aria-label="{escape(citation_label(citation))}">{citation.number}</a>'
     )
 
 
 def citation_label(citation: CitationView) -> str:
     """What a chip is called, in the language that is active: "Source 2: report.pdf, page 7"."""
-    if citation.page is None:
-        return gettext("Source %(number)s: %(document)s") % {
-            "number": citation.number,
-            "document": citation.document,
-        }
-    return gettext("Source %(number)s: %(document)s, page %(page)s") % {
-        "number": citation.number,
-        "document": citation.document,
-        "page": citation.page,
-    }
+    names = {"number": citation.number, "document": citation.document, "page": citation.page}
+    label = (
+        gettext("Source %(number)s: %(document)s")
+        if citation.page is None
+        else gettext("Source %(number)s: %(document)s, page %(page)s")
+    ) % names
+    return f"{label} ({gettext('deleted or replaced since')})" if citation.gone else label

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CitationView:
-    """A citation of an answer; `number` is what stands in the brackets, `url` shows the cited passage."""
+    """A citation of an answer; `number` is what stands in the brackets, `url` shows the cited passage.
+
+    `gone` says that its file was deleted or replaced since.
+    """
 
     id: UUID
     number: int
@@ -27,6 +30,7 @@ class CitationView:
     page: int | None
     quote: str
     url: str
+    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,4 +125,5 @@ def citation_view(citation: Citation) -> CitationView:
         page=citation.page,
         quote=citation.quote,
         url=reverse("chat:citation", args=[citation.id]),
+        gone=citation.is_gone,
     )

@@ -12,6 +12,11 @@ from chat.selectors.answers import Attempt
 from core import statements
 from tools.models import ToolCall
 
+_SHOWN_OF_CITATIONS = [
+    *(field.attname for field in Citation._meta.concrete_fields if field.name != "revision"),
+    "revision__document__life",
+]
+
 _TURNS = """
 SELECT
     turn.id, turn.conversation_id, turn.client_id, turn.parent_id, turn.continues_id, turn.input_item_id,
@@ -121,7 +126,8 @@ def _attachments(items: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[Attachment]
 def _citations(turns: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[Citation]]:
     found: dict[uuid.UUID, list[Citation]] = {}
     if turns:
-        for citation in Citation.objects.filter(item__turn__in=turns):
+        rows = Citation.objects.filter(item__turn__in=turns).select_related("revision__document")
+        for citation in rows.only(*_SHOWN_OF_CITATIONS):
             found.setdefault(citation.item_id, []).append(citation)
     return found
 

@@ -17,6 +17,9 @@ from core.text import without_nuls
 
 _NO_CALLS: Mapping[str, uuid.UUID] = MappingProxyType({})
 
+# a document may be deleted or replaced while an answer is written that quotes it
+_HELD = "SELECT id FROM retrieval_revision WHERE id = ANY(%(ids)s) FOR KEY SHARE"
+
 _INSERT = """
 INSERT INTO chat_item (id, conversation_id, turn_id, response_id, position, type, role, status, call_id, text, payload,
     tool_call_id, created_at)
@@ -74,7 +77,17 @@ def append_items(
     }
     statements.execute(_INSERT, values)
     if citations:
-        Citation.objects.bulk_create(citations)
+        Citation.objects.bulk_create(_holding(citations))
+
+
+def _holding(citations: Sequence[Citation]) -> Sequence[Citation]:
+    """The citations, with the revisions that are still there, and that stay until the transaction ends."""
+    rows = statements.rows(_HELD, {"ids": [citation.revision_id for citation in citations]})
+    held = {row[0] for row in rows}
+    for citation in citations:
+        if citation.revision_id not in held:
+            citation.revision_id = None
+    return citations
 
 
 def _citation(turn: uuid.UUID, item: uuid.UUID, found: FoundCitation) -> Citation:

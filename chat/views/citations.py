@@ -23,21 +23,28 @@ SURROUNDINGS = 700
 def citation(request: HttpRequest, citation_id: uuid.UUID) -> HttpResponse:
     """Show a citation of one's own conversation: the right to the assistant lets one see the cited passage.
 
-    The whole document is linked only for readers of its store.
+    The whole document is linked only for readers of its store, as it is now.
     """
     user = signed_in(request)
-    rows = Citation.objects.select_related("revision__document")
+    rows = Citation.objects.select_related("revision__document", "item__turn")
     found = get_object_or_404(rows, id=citation_id, item__conversation__user=user)
-    revision = found.revision
-    document = revision.document if revision else None
-    gone = document is None or document.life == Document.Life.DELETING
-    context = {"citation": citation_view(found), "quote": found.quote, "gone": gone, "heading": found.heading}
-    if revision is not None and document is not None and not gone:
-        context["before"] = _before(revision.text, found.start)
-        context["after"] = _after(revision.text, found.end)
-        if Document.objects.visible_to(user).filter(pk=document.pk).exists():
-            context["document_url"] = document.get_absolute_url()
+    document = _document(found)
+    shown = citation_view(found)
+    context = {"citation": shown, "quote": found.quote, "replaced": document is not None, "heading": found.heading}
+    if found.revision is not None and not shown.gone:
+        context["before"] = _before(found.revision.text, found.start)
+        context["after"] = _after(found.revision.text, found.end)
+    if document and Document.objects.visible_to(user).filter(pk=document.pk).exists():
+        context["document_url"] = document.get_absolute_url()
     return render(request, "chat/_partials/citation.html", context)
+
+
+def _document(citation: Citation) -> Document | None:
+    """What is cited, if it is there: it keeps its id when it is given other content, and the turn names it."""
+    if citation.revision is not None:
+        return None if citation.is_gone else citation.revision.document
+    named = (one["document"] for one in citation.item.turn.passages if one["number"] == citation.number)
+    return Document.objects.live().filter(pk__in=list(named)).first()
 
 
 def _before(text: str, start: int) -> str:

@@ -71,6 +71,8 @@ def test_every_trigger_of_ours_is_shown_to_do_its_work() -> None:
         "chat_fallbackmodel_final",
         "chat_item_changed",  # in test_summaries.py, as the next: they drop summaries
         "chat_item_gone",
+        "chat_text_gone",  # in test_erasing.py, as the next: they erase
+        "chat_text_was_gone",
         "retrieval_document_gone",
         "retrieval_vectorstore_deleted",
         "retrieval_vectorstore_searched",  # in test_reindexing.py: it lets a store switch when its vectors are there

@@ -218,10 +218,10 @@ def test_an_entry_shows_title_and_activity() -> None:
 
 
 def test_a_removed_documents_citation_still_shows_its_quote() -> None:
-    citation = CitationView(uuid.uuid4(), 1, "a.pdf", 2, "the quote", "/citations/x/")
-    html = render_to_string("chat/_partials/citation.html", {"citation": citation, "gone": True})
+    citation = CitationView(uuid.uuid4(), 1, "a.pdf", 2, "the quote", "/citations/x/", gone=True)
+    html = render_to_string("chat/_partials/citation.html", {"citation": citation})
     assert "<mark>the quote</mark>" in html
-    assert "removed" in html
+    assert "deleted since" in html
 
 
 class TestImportMap:
