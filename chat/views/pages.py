@@ -111,10 +111,12 @@ def _page(
         "limits": {
             "message_chars": settings.MESSAGE_MAX_CHARS,
             "upload_bytes": settings.UPLOAD_MAX_BYTES,
+            "part_bytes": settings.UPLOAD_PART_BYTES,
             "files": settings.MESSAGE_MAX_FILES,
         },
         "provider_notice": pages.provider_notice(assistant),
         "upload_url": reverse("chat:upload", args=[conversation_id]),
+        "parts_url": reverse("chat:begin_upload", args=[conversation_id]),
     }
     return render(request, "chat/page.html", context)
 

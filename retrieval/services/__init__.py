@@ -15,6 +15,7 @@ from retrieval.services.resumable import (
     get_upload,
     unfinished_uploads,
 )
+from retrieval.services.retrying import retry_failed
 from retrieval.services.sharing import answer_offer, change_share, offer_store, share_store, unshare_store
 from retrieval.services.stores import (
     StoreSettings,
@@ -55,6 +56,7 @@ __all__ = [
     "rename_document",
     "replace_document",
     "retry_document",
+    "retry_failed",
     "set_attributes",
     "share_store",
     "unfinished_uploads",

@@ -15,6 +15,16 @@ from retrieval.services.names import clean_name
 
 Life = Document.Life
 
+# What a failed document is like when it is queued again.
+AFRESH: dict[str, Any] = {
+    "state": Document.State.QUEUED,
+    "error_code": "",
+    "error_message": "",
+    "error_retryable": False,
+    "progress_done": 0,
+    "progress_total": 0,
+}
+
 
 @transaction.atomic
 def retry_document(*, user: User, document_id: uuid.UUID) -> Document:
@@ -100,29 +110,19 @@ def dismiss(document: Document, user: User) -> bool:
 
 def queue_again(document: Document) -> None:
     """Have a document indexed anew, in the caller's transaction; what is there of it answers until that is done."""
-    _change(document, _AFRESH)
+    _change(document, AFRESH)
     ingestion.queue(document, owner=document.uploaded_by_id)
 
 
 def requeue(document: Document) -> bool:
     """Queue a failed document again, in the caller's transaction; false where it has not failed."""
-    if not Document.objects.wanted().filter(pk=document.pk, state=Document.State.FAILED).update(**_AFRESH):
+    if not Document.objects.wanted().filter(pk=document.pk, state=Document.State.FAILED).update(**AFRESH):
         return False
-    for field, value in _AFRESH.items():
+    for field, value in AFRESH.items():
         setattr(document, field, value)
     ingestion.queue(document, owner=document.uploaded_by_id)
     realtime.document_changed(document.pk, document.store_id)
     return True
-
-
-_AFRESH: dict[str, Any] = {
-    "state": Document.State.QUEUED,
-    "error_code": "",
-    "error_message": "",
-    "error_retryable": False,
-    "progress_done": 0,
-    "progress_total": 0,
-}
 
 
 def _change(document: Document, columns: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from retrieval.views.library import library, rows, store
 from retrieval.views.originals import file
 from retrieval.views.pictures import page_marks, page_picture, picture, small_picture
 from retrieval.views.resumable import begin, upload_parts
-from retrieval.views.uploads import upload
+from retrieval.views.uploads import retry_failed, states, upload
 
 __all__ = [
     "begin",
@@ -24,8 +24,10 @@ __all__ = [
     "rename",
     "replace",
     "retry",
+    "retry_failed",
     "rows",
     "small_picture",
+    "states",
     "store",
     "upload",
     "upload_parts",

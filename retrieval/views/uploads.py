@@ -8,8 +8,10 @@ from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
+from django.views.decorators.http import require_POST
 
-from core.http import signed_in, wants_json
+from core.errors import InvalidInputError
+from core.http import answered, answered_as_json, signed_in, wants_json
 from core.models.grants import Role
 from retrieval import selectors, services
 from retrieval.models import VectorStore
@@ -42,3 +44,37 @@ def upload(request: HttpRequest, store_id: uuid.UUID, content: "UploadedFile[Any
     if not result.created:
         messages.info(request, f"This file is in the store already, as “{result.document.name}”.")
     return redirect(store)
+
+
+@require_POST
+@answered_as_json
+def states(request: HttpRequest, store_id: uuid.UUID) -> HttpResponseBase:
+    """How far documents are: POST `ids` with commas, answered with {id: {state, label, message, retryable}}.
+
+    What is gone is left out.
+    """
+    store = selectors.get_store(signed_in(request), store_id)
+    documents = selectors.store_documents(store).filter(pk__in=_ids(request))
+    views = [selectors.document_view(document) for document in documents]
+    return JsonResponse({str(view.id): _state(view) for view in views})
+
+
+def _state(view: selectors.DocumentView) -> dict[str, Any]:
+    return {"state": view.state, "label": view.label, "message": view.message, "retryable": view.retryable}
+
+
+def _ids(request: HttpRequest) -> list[uuid.UUID]:
+    try:
+        return [uuid.UUID(part) for part in request.POST.get("ids", "").split(",")]
+    except ValueError:
+        raise InvalidInputError("The ids have to be UUIDs with commas.") from None
+
+
+@require_POST
+@answered
+def retry_failed(request: HttpRequest, store_id: uuid.UUID) -> HttpResponseBase:
+    """Try again what failed for a reason that may pass: `{retried}`, or the way back to the store."""
+    retried = services.retry_failed(user=signed_in(request), store_id=store_id)
+    if wants_json(request):
+        return JsonResponse({"retried": retried})
+    return redirect("retrieval:store", store_id)

@@ -16,7 +16,7 @@ import "./elements/parley-remembering.js";
 import "./elements/parley-connection.js";
 import "./elements/parley-conversations.js";
 import "./elements/parley-document.js";
-import "./elements/parley-documents.js";
 import "./elements/parley-library.js";
+import "./elements/parley-uploads.js";
 import "./elements/parley-welcome.js";
 import "./elements/parley-chat.js";

@@ -65,8 +65,9 @@ def chat_page(turns: list[TurnView], *, is_new: bool, older_url: str | None) -> 
             "assistants": [card] if is_new else [], "assistant": card, "conversation_id": CONVERSATION,
             "conversation_url": f"/c/{CONVERSATION}/", "conversation_title": "" if is_new else "Talk", "is_new": is_new,
             "turns": turns, "older_url": older_url, "entries": [], "more_entries_url": None, "documents": [],
-            "limits": {"message_chars": 200, "upload_bytes": 1000, "files": 3}, "provider_notice": None,
-            "upload_url": "/upload/", "user": SimpleNamespace(pk=1, email="ada@example.org", is_staff=False),
+            "limits": {"message_chars": 200, "upload_bytes": 1000, "part_bytes": 600, "files": 3},
+            "provider_notice": None, "upload_url": "/upload/", "parts_url": "/uploads/",
+            "user": SimpleNamespace(pk=1, email="ada@example.org", is_staff=False),
         }  # fmt: skip
         return render(request, "chat/page.html", context)
 

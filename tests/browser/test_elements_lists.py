@@ -248,8 +248,10 @@ async def test_what_was_uploaded_stands_in_the_list(stage: Stage) -> None:
     one = row(uuid.UUID(int=1), "queued")
     documents.put(one)
     chip = render_to_string("retrieval/_partials/document.html", {"document": one})
-    uploaded = {"document": str(one.id), "html": chip, "created": True}
-    await stage.page.route("**/upload/", lambda route: route.fulfill(status=201, json=uploaded))
-    await stage.page.locator("[data-pick]").set_input_files({"name": "1.txt", "mimeType": "text/plain", "buffer": b"x"})
+    uploaded = {"document": str(one.id), "html": chip, "created": True, "kept_as": "1.txt"}
+    await stage.page.route("**/files/", lambda route: route.fulfill(status=201, json=uploaded))
+    await stage.page.get_by_label("Add files").set_input_files(
+        {"name": "1.txt", "mimeType": "text/plain", "buffer": b"x"}
+    )
     await expect(stage.page.get_by_role("row").get_by_role("link", name="1.txt")).to_be_visible()
-    await expect(stage.page.locator("[data-documents] > *")).to_have_count(0)
+    await expect(stage.page.locator(".upload-row")).to_contain_text("1.txt")

@@ -148,6 +148,55 @@ class TestUpload:
         assert response.headers["Location"] == store.get_absolute_url()
 
 
+class TestStates:
+    def test_documents_by_their_ids(self, cast: factories.Cast, store: VectorStore) -> None:
+        ready = factories.document(store, state="ready")
+        failed = factories.document(store, state="failed", error_message="It is broken.", error_retryable=True)
+        foreign, gone = factories.document(factories.store()), uuid.uuid4()
+        asked = ",".join(str(ident) for ident in (ready.pk, failed.pk, foreign.pk, gone))
+        answer = as_(cast.teammate).post(reverse("retrieval:states", args=[store.pk]), {"ids": asked}).json()
+        assert answer == {
+            str(ready.pk): {"state": "ready", "label": "Ready", "message": "", "retryable": False},
+            str(failed.pk): {"state": "failed", "label": "Failed", "message": "It is broken.", "retryable": True},
+        }
+
+    def test_other_input_is_refused(self, cast: factories.Cast, store: VectorStore) -> None:
+        url = reverse("retrieval:states", args=[store.pk])
+        assert as_(cast.owner).post(url, {"ids": "1,2"}).status_code == HTTPStatus.BAD_REQUEST
+        assert as_(cast.outsider).post(url, {"ids": str(uuid.uuid4())}).status_code == HTTPStatus.NOT_FOUND
+
+
+class TestRetryFailed:
+    def test_what_may_be_read_after_all_is_queued_once(self, cast: factories.Cast, store: VectorStore) -> None:
+        failed = [factories.document(store, state="failed", error_retryable=True) for _ in range(3)]
+        factories.document(store, state="failed")
+        factories.document(store, state="ready")
+        factories.document(factories.store(owner=cast.owner), state="failed", error_retryable=True)
+        url = reverse("retrieval:retry_failed", args=[store.pk])
+        assert as_(cast.owner).post(url, headers=JSON).json() == {"retried": 3}
+        assert as_(cast.owner).post(url, headers=JSON).json() == {"retried": 0}
+        again = Document.objects.filter(state="queued")
+        assert {document.pk for document in again} == {document.pk for document in failed}
+        work = Work.objects.filter(kind="retrieval.ingest")
+        assert {(row.subject, row.owner_id) for row in work} == {(row.pk, row.uploaded_by_id) for row in again}
+        assert all(document.error_code == document.error_message == "" for document in again)
+
+    def test_only_for_editors(self, cast: factories.Cast, store: VectorStore) -> None:
+        url = reverse("retrieval:retry_failed", args=[store.pk])
+        assert as_(cast.teammate).post(url, headers=JSON).status_code == HTTPStatus.FORBIDDEN
+        assert as_(cast.outsider).post(url, headers=JSON).status_code == HTTPStatus.NOT_FOUND
+
+    def test_many_are_queued_with_few_statements(
+        self, cast: factories.Cast, store: VectorStore, django_assert_max_num_queries: DjangoAssertNumQueries
+    ) -> None:
+        for _ in range(40):
+            factories.document(store, state="failed", error_retryable=True)
+        client = as_(cast.owner)
+        with django_assert_max_num_queries(12):
+            answer = client.post(reverse("retrieval:retry_failed", args=[store.pk]), headers=JSON)
+        assert answer.json() == {"retried": 40}
+
+
 Ask = Callable[[Client], Any]
 
 

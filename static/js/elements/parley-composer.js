@@ -7,8 +7,10 @@
  */
 
 import { acceptDrops, onPick } from "../lib/drops.js";
+import { gatherDrop, gatherFiles, pastedFiles } from "../lib/gather.js";
 import { find } from "../lib/page.js";
 import { documentAction, uploadInto } from "../lib/upload.js";
+import { targetOf } from "../lib/uploading.js";
 
 const NEAR_THE_LIMIT = 0.9;
 
@@ -27,10 +29,13 @@ export class ParleyComposer extends HTMLElement {
     text.addEventListener("input", () => this.#typed());
     text.addEventListener("keydown", (event) => this.#key(event));
     text.addEventListener("paste", (event) => this.#pasted(event));
-    onPick(find(this, "[data-pick]"), (files) => this.addFiles(files));
+    onPick(find(this, "[data-pick]"), (files) => this.#addFiles(files));
     find(this, "[data-stop]").addEventListener("click", () => this.#stop());
     this.#files.addEventListener("click", (event) => this.#fileClicked(event));
-    acceptDrops(find(this, "[data-veil]"), (files) => this.addFiles(files));
+    acceptDrops(
+      find(this, "[data-veil]"),
+      async (dropped) => this.#add(await gatherDrop(dropped, this.#room)),
+    );
     this.#keptAs = this.#draftKey;
     if (!text.value) text.value = sessionStorage.getItem(this.#keptAs) ?? "";
     this.#typed();
@@ -157,33 +162,33 @@ export class ParleyComposer extends HTMLElement {
 
   /** @param {ClipboardEvent} event */
   #pasted(event) {
-    const files = event.clipboardData?.files;
-    if (!files?.length || event.clipboardData?.getData("text/plain")) return;
-    event.preventDefault();
-    this.addFiles(files);
+    const files = pastedFiles(event, this.dataset.textPasted ?? "");
+    if (files.length) this.#addFiles(files);
+  }
+
+  /** How many files the message can still take. */
+  get #room() {
+    return Math.max(0, this.#limits.files - this.#files.childElementCount);
   }
 
   /** @param {Iterable<File>} files */
-  addFiles(files) {
-    this.showError("");
-    for (const file of files) {
-      if (this.#files.childElementCount >= this.#limits.files) {
-        return this.showError(this.dataset.textTooMany ?? "");
-      }
-      if (file.size > this.#limits.bytes) {
-        this.showError(`${file.name}: ${this.dataset.textTooBig ?? ""}`);
-        continue;
-      }
-      uploadInto(this.#files, file, {
-        url: this.dataset.uploadUrl ?? "",
-        failure: this.dataset.textUploadFailed ?? "",
-        fields: { assistant: this.dataset.assistant ?? "" },
-        changed: () => {
-          this.showError("");
-          this.dispatchEvent(new CustomEvent("parley:files", { bubbles: true }));
-        },
+  #addFiles(files) {
+    this.#add(gatherFiles(files, this.#room));
+  }
+
+  /** @param {import("../lib/gather.js").Gathered} gathered */
+  #add({ found, hidden, more }) {
+    const tooBig = found.filter(({ file }) => file.size > this.#limits.bytes).map(({ file }) => file.name);
+    const problems = tooBig.map((name) => `${name}: ${this.dataset.textTooBig ?? ""}`);
+    if (more) problems.push(this.dataset.textTooMany ?? "");
+    if (hidden) problems.push(this.dataset.textHidden ?? "");
+    const target = targetOf(this, { assistant: this.dataset.assistant ?? "" });
+    for (const one of found.filter(({ file }) => file.size <= this.#limits.bytes)) {
+      uploadInto(this.#files, one, target, () => {
+        this.dispatchEvent(new CustomEvent("parley:files", { bubbles: true }));
       });
     }
+    this.showError(problems.join(" "));
     this.#text.focus();
   }
 

@@ -8,7 +8,7 @@ const carriesFiles = (event) => event.dataTransfer?.types.includes("Files") ?? f
 
 /**
  * @param {HTMLElement} veil shown while files are dragged over the page
- * @param {(files: Iterable<File>) => void} take
+ * @param {(transfer: DataTransfer) => void} take
  */
 export function acceptDrops(veil, take) {
   addEventListener("dragover", (event) => {
@@ -23,7 +23,7 @@ export function acceptDrops(veil, take) {
     veil.hidden = true;
     if (!carriesFiles(event)) return;
     event.preventDefault();
-    take(event.dataTransfer?.files ?? []);
+    if (event.dataTransfer) take(event.dataTransfer);
   });
 }
 

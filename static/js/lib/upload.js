@@ -1,103 +1,73 @@
 // @ts-check
 /// <reference lib="dom" />
 /// <reference lib="dom.iterable" />
-/** Sends one file with progress, and keeps the chips of documents up to date. */
+/** The chips of documents: those on their way, and those that are there. */
 
 import { csrfToken, element, fromTemplate } from "./page.js";
+import { UploadError } from "./sending.js";
+import { lanes, Sending } from "./uploading.js";
 
-/** @typedef {{document: string, html: string}} Uploaded */
-
-/** The server's sentence about what went wrong with a file. */
-export class UploadError extends Error {
-  /**
-   * @param {string} message
-   * @param {boolean} retryable
-   */
-  constructor(message, retryable) {
-    super(message);
-    this.retryable = retryable;
-  }
-}
+/** @typedef {import("./gather.js").Found} Found */
+/** @typedef {import("./uploading.js").Target} Target */
 
 /**
- * @param {string} url
- * @param {File} file
- * @param {{progress: (percent: number) => void, signal: AbortSignal, failure: string,
- *   fields?: Record<string, string>}} options `fields` go with the file; `failure` is said where the server did not get to say anything
- * @returns {Promise<Uploaded>} rejected with UploadError
- */
-export function upload(url, file, { progress, signal, failure, fields = {} }) {
-  return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest();
-    const form = new FormData();
-    for (const [name, value] of Object.entries(fields)) form.append(name, value);
-    form.append("file", file);
-    request.open("POST", url);
-    request.responseType = "json";
-    request.setRequestHeader("X-CSRFToken", csrfToken());
-    request.setRequestHeader("Accept", "application/json");
-    request.upload.addEventListener("progress", (event) => {
-      if (event.lengthComputable) progress(Math.round(100 * event.loaded / event.total));
-    });
-    request.addEventListener("load", () => {
-      const answer = request.response;
-      if (request.status < 300 && answer?.document) resolve(answer);
-      else reject(new UploadError(answer?.message ?? failure, answer?.retryable ?? request.status >= 500));
-    });
-    request.addEventListener("error", () => reject(new UploadError(failure, true)));
-    request.addEventListener("abort", () => reject(signal.reason));
-    signal.addEventListener("abort", () => request.abort());
-    request.send(form);
-  });
-}
-
-/**
- * Uploads a file into a list of documents: a chip with progress that the server's own replaces, or that says why not.
+ * Uploads a file into the chips of a message: a chip with progress that the server's own replaces, or that says why not.
  * @param {Element} list
- * @param {File} file
- * @param {{url: string, failure: string, changed: () => void, first?: boolean,
- *   fields?: Record<string, string>}} options
- *   `changed` is called whenever the state of the list is another; `first` puts the chip on top
+ * @param {Found} found
+ * @param {Target} target
+ * @param {() => void} changed called whenever the state of the list is another
  */
-export async function uploadInto(list, file, options) {
-  const { url, failure, changed, first = false, fields } = options;
+export function uploadInto(list, found, target, changed) {
   const chip = fromTemplate("document-uploading");
   const bar = /** @type {HTMLProgressElement} */ (chip.querySelector("progress"));
   const message = /** @type {HTMLElement} */ (chip.querySelector("[data-message]"));
   const again = /** @type {HTMLElement} */ (chip.querySelector("[data-again]"));
+  const label = /** @type {HTMLElement} */ (chip.querySelector("[data-label]"));
+  const sending = new Sending(found, target);
   const stop = new AbortController();
-  /** @type {HTMLElement} */ (chip.querySelector("[data-name]")).textContent = file.name;
+  /** @type {HTMLElement} */ (chip.querySelector("[data-name]")).textContent = found.file.name;
   chip.querySelector("[data-discard]")?.addEventListener("click", () => {
     stop.abort(new DOMException("discarded", "AbortError"));
+    sending.discard();
     chip.remove();
     changed();
   });
-  again.addEventListener("click", () => {
-    chip.remove();
-    uploadInto(list, file, options);
-  });
-  if (first) list.prepend(chip);
-  else list.append(chip);
-  changed();
-  try {
-    const { html } = await upload(url, file, {
-      signal: stop.signal,
-      failure,
-      fields,
-      progress: (percent) => bar.value = percent,
-    });
-    replaceDocument(chip, element(html));
-  } catch (error) {
-    if (!(error instanceof UploadError)) return;
+  const { textWaiting = "", textUploading = "", textRefused = "" } = chip.dataset;
+  const run = async () => {
+    if (stop.signal.aborted) return;
+    try {
+      const { html } = await sending.send({
+        signal: stop.signal,
+        waits: () => label.textContent = textWaiting,
+        progress: (percent) => {
+          label.textContent = textUploading;
+          bar.value = percent;
+        },
+      });
+      replaceDocument(chip, element(html));
+    } catch (error) {
+      if (!(error instanceof UploadError)) return;
+      refused(error);
+    }
+    changed();
+  };
+  const refused = (/** @type {UploadError} */ error) => {
     chip.dataset.state = "refused";
-    const label = chip.querySelector("[data-label]");
-    if (label) label.textContent = chip.dataset.textRefused ?? "";
+    label.textContent = textRefused;
     bar.hidden = true;
     message.hidden = false;
     message.textContent = error.message;
     again.hidden = !error.retryable;
-  }
+  };
+  again.addEventListener("click", () => {
+    chip.dataset.state = "uploading";
+    message.hidden = again.hidden = true;
+    bar.hidden = false;
+    lanes.add(run);
+  });
+  list.append(chip);
   changed();
+  lanes.add(run);
 }
 
 /**
