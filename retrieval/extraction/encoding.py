@@ -1,10 +1,9 @@
 """Bytes to text, whatever their encoding."""
 
 import codecs
+import importlib
 import re
 from collections.abc import Iterator
-
-import chardet
 
 DETECT_BYTES = 256 * 1024
 MIN_CONFIDENCE = 0.1  # below it chardet guesses between Windows' code pages by a hair
@@ -56,7 +55,8 @@ def _candidates(data: bytes, *, declared: bool) -> Iterator[str]:
 
 
 def _detected(data: bytes) -> str:
-    found = chardet.detect(data[:DETECT_BYTES])
+    # By name: loading it takes longer than reading most files, which are UTF-8.
+    found = importlib.import_module("chardet").detect(data[:DETECT_BYTES])
     sure = (found.get("confidence") or 0) >= MIN_CONFIDENCE
     return (found.get("encoding") or "").lower() if sure else ""
 
