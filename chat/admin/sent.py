@@ -52,7 +52,8 @@ class SentPages(ReadOnlyAdmin):
             "may_read": _may_read_body(request),
         }
         if _may_read_body(request):
-            body = response.sent.exact_body()
+            # pictures would be all that one sees
+            body = response.sent.kept_body()
             text = _readable(body) if body is not None else ""
             context |= {"body": text[:READABLE_CHARS], "cut": len(text) > READABLE_CHARS}
         return TemplateResponse(request, "admin/chat/response/sent.html", context)

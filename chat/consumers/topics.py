@@ -95,7 +95,7 @@ def groups(user: User, topic: Topic) -> list[str]:
 
 def document_frame(user: User, document_id: uuid.UUID) -> DocumentChanged | None:
     """Return the frame of a document that this person may see, else None."""
-    document = Document.objects.visible_to(user).live().select_related("file").filter(id=document_id).first()
+    document = Document.objects.visible_to(user).live().select_related("file__picture").filter(id=document_id).first()
     return _document_frame(document) if document else None
 
 
@@ -106,7 +106,7 @@ def document_frames(user: User, topic: Topic) -> list[DocumentChanged]:
         store = Conversation.objects.filter(id=topic.id, user=user).values_list("store", flat=True).first()
     if store is None:
         return []
-    unfinished = Document.objects.visible_to(user).live().filter(store=store).select_related("file")
+    unfinished = Document.objects.visible_to(user).live().filter(store=store).select_related("file__picture")
     return [_document_frame(document) for document in unfinished.order_by("-created_at")[:MAX_DOCUMENTS]]
 
 

@@ -8,8 +8,8 @@ of this turn's tools are shortened. Instructions, tools and the newest message n
 """
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from chat.context import facts as fact_texts
@@ -41,12 +41,14 @@ SUMMARY_PREAMBLE = (
 class Assembled:
     """A request and its manifest: references, tokens per part, and what was dropped.
 
-    `passages` are all that the model can cite, `tokens` is what the request costs by our own count.
+    `passages` are all that the model can cite, `tokens` is what the request costs by our own count. `pictures` are the
+    data URLs in the request by the references that stood in their places.
     """
 
     request: Request
     manifest: dict[str, Any]
     passages: tuple[NumberedPassage, ...]
+    pictures: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def tokens(self) -> int:

@@ -11,6 +11,7 @@ from chat.context.passages import NumberedPassage
 from chat.models import AssistantVersion, Summary
 from chat.providers.items import Item
 from chat.selectors.branches import PastTurn
+from chat.selectors.pictures import AttachedPicture
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class Materials:
     is_last: bool = False
     retrieval: Mapping[str, Any] = field(default_factory=dict)
     """How `passages` were come by, where the version has set anything about it; for the manifest."""
+    pictures: Mapping[str, AttachedPicture] = field(default_factory=dict)
+    """What the question and `past` refer to (`chat.selectors.pictures`), by reference."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,10 @@
 """Turns and the responses they are made of: who works on them, how far they are, what they cost."""
 
+import hashlib
 import uuid
 import zlib
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 from django.db import models
@@ -10,6 +13,9 @@ from django.db.models import Q
 from chat.models.assistants import AssistantVersion
 from chat.models.conversations import Conversation
 from core.models import EndpointModel
+from retrieval.pictures.addresses import url_of
+
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class Turn(models.Model):
@@ -212,9 +218,20 @@ class SentRequest(models.Model):
         return f"request of response {self.pk}"
 
     @classmethod
-    def packed(cls, body: bytes) -> bytes:
-        """What is kept of a body."""
+    def packed(cls, body: bytes, pictures: Mapping[str, str] = _NONE) -> bytes:
+        """What is kept of a body: in the places of pictures their references, since each goes with many requests.
+
+        `pictures` are data URLs by reference.
+        """
+        for reference, url in pictures.items():
+            body = body.replace(_field(url), _field(reference))
         return zlib.compress(body, cls.LEVEL)
+
+    @classmethod
+    def body_note(cls, body: bytes, pictures: Mapping[str, str]) -> dict[str, object]:
+        """How `body` is kept, for the manifest."""
+        note: dict[str, object] = {"encoding": cls.ENCODING, "bytes": len(body)}
+        return {**note, "pictures": list(pictures)} if pictures else note
 
     @property
     def encoding(self) -> str:
@@ -222,8 +239,27 @@ class SentRequest(models.Model):
         kept = self.manifest.get("body")
         return str(kept.get("encoding", "")) if isinstance(kept, dict) else ""
 
-    def exact_body(self) -> bytes | None:
-        """The bytes that were sent; None where they were erased, or were not kept as they were sent."""
+    def kept_body(self) -> bytes | None:
+        """The bytes that were sent, but for references in the places of pictures; None where they were erased, or were
+        not kept as they were sent.
+        """
         if self.body is None or self.encoding != self.ENCODING:
             return None
         return zlib.decompress(bytes(self.body))
+
+    def exact_body(self) -> bytes | None:
+        """The bytes that were sent; None too where a picture among them is gone."""
+        body = self.kept_body()
+        if body is None:
+            return None
+        for reference in self.manifest["body"].get("pictures", ()):
+            url = url_of(reference)
+            if url is None:
+                return None
+            body = body.replace(_field(reference), _field(url))
+        return body if hashlib.sha256(body).hexdigest() == self.sha256 else None
+
+
+def _field(url: str) -> bytes:
+    """A part's address as it stands in a body. In a text its quotes are escaped, so there it is never found."""
+    return b'"image_url":"' + url.encode() + b'"'

@@ -31,6 +31,7 @@ LEAD_IN = "No model is configured, so these are quotations from the documents th
 NOTHING_FOUND = (
     "Nothing in the documents matches this question, and no model is configured that could answer it otherwise."
 )
+NO_PICTURES = "Pictures are not looked at: no model is configured that could see them."
 NO_QUESTION = "There is no question to look up, and no model is configured that could answer otherwise."
 
 _CARRIED = re.compile(r"<(passages|facts)>.*?</\1>", re.DOTALL)
@@ -68,6 +69,8 @@ class ExtractiveProvider:
     ) -> AsyncGenerator[StreamEvent, None]:
         question = last_question(request.input)
         text = answer(question, request.passages, limit=self._max_passages)
+        if has_pictures(request.input):
+            text = f"{NO_PICTURES}\n\n{text}"
         identity = hashlib.sha256(f"{question}\n{text}".encode()).hexdigest()[:32]
         yield ResponseStarted(id=f"resp_{identity}", model=MODEL)
         yield ItemStarted(0, _message(identity, "", "in_progress"))
@@ -97,6 +100,13 @@ def last_question(items: tuple[Item, ...]) -> str:
             if words:
                 return words
     return ""
+
+
+def has_pictures(items: tuple[Item, ...]) -> bool:
+    """Whether the last message that a user wrote has pictures."""
+    said = [item for item in items if item.get("type", "message") == "message" and item.get("role") == "user"]
+    parts = said[-1].get("content") if said else None
+    return isinstance(parts, list) and any(part.get("type") == "input_image" for part in parts)
 
 
 def _input_text(item: Mapping[str, Any]) -> str:

@@ -84,6 +84,14 @@ class NoteView:
 
 
 @dataclass(frozen=True, slots=True)
+class PictureNote:
+    """A picture of a message; `why` it did not go along, empty where it did."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptView:
     """One attempt at a step; `step` and `attempt` count from 1. `size` is in bytes, None where none was counted.
 
@@ -109,6 +117,7 @@ class AttemptView:
     turns: tuple[str, ...]
     facts: tuple[FactView, ...]
     passages: tuple[PassageView, ...]
+    pictures: tuple[PictureNote, ...]
     retrieval: str
     """How the passages were come by, where there is something to say about it."""
     dropped: tuple[NoteView, ...]
@@ -194,6 +203,7 @@ def _view(row: Response, references: _References, step: int) -> AttemptView:
         turns=tuple(references.turns.get(turn, gettext("(removed)")) for turn in manifest.get("turns", ())),
         facts=tuple(_fact(fact, references, row.created_at) for fact in manifest.get("facts", ())),
         passages=tuple(_passage(passage, references) for passage in manifest.get("passages", ())),
+        pictures=tuple(_picture(one) for one in manifest.get("pictures", ())),
         retrieval=_retrieval(manifest.get("retrieval", {})),
         dropped=tuple(_notes(manifest.get("dropped", ()))),
         shortened=tuple(_notes(manifest.get("shortened", ()))),
@@ -239,6 +249,18 @@ def _passage(reference: Mapping[str, Any], references: _References) -> PassageVi
         text=references.texts.get((reference["revision"], reference["start"], reference["end"]), ""),
         cited=cited,
     )
+
+
+_UNSEEN: Mapping[str, str | Promise] = {
+    "takes_none": gettext_lazy("not sent: the model takes no pictures"),
+    "refused": gettext_lazy("not sent: the model server refused pictures"),
+    "no_room": gettext_lazy("not sent: there was no room for it"),
+    "gone": gettext_lazy("not sent: it was not there any more"),
+}
+
+
+def _picture(entry: Mapping[str, str]) -> PictureNote:
+    return PictureNote(entry["name"], str(_UNSEEN.get(entry["why"], entry["why"])))
 
 
 _SEARCHED: Mapping[str, str | Promise] = {

@@ -85,6 +85,8 @@ class TurnView:
     input_tokens: int | None
     output_tokens: int | None
     calls: tuple[CallView, ...] = ()
+    unseen: str = ""
+    """What is to be said of pictures of the message that the model did not see."""
 
 
 @dataclass(frozen=True, slots=True)

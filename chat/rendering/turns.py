@@ -12,6 +12,7 @@ from chat.models import Attachment, Citation
 from chat.rendering.calls import call_views
 from chat.rendering.endings import ending
 from chat.rendering.markdown import render, render_plain
+from chat.rendering.pictures import unseen_pictures
 from chat.rendering.shapes import CitationView, Switch, TurnView
 from chat.rendering.siblings import switches
 from chat.selectors.answers import answer_text, beginnings
@@ -72,6 +73,7 @@ def _view(parts: Sequence[ShownTurn], messages: Switch, answers: Switch) -> Turn
         input_tokens=_sum(part.input_tokens for part in parts),
         output_tokens=_sum(part.output_tokens for part in parts),
         calls=call_views(chain.from_iterable(part.calls for part in parts)),
+        unseen=unseen_pictures(turn),
     )
 
 

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import orjson
 
@@ -60,6 +61,13 @@ class ShownItem:
     citations: tuple[Citation, ...]
 
 
+class UnseenPicture(NamedTuple):
+    """A picture that the last request for a turn did not carry; `why` as `chat.turns.pictures` has it."""
+
+    document: str
+    why: str
+
+
 @dataclass(frozen=True, slots=True)
 class ShownTurn:
     """A turn with what a page shows of it; `question` are the words of the person."""
@@ -86,6 +94,7 @@ class ShownTurn:
     attempts: tuple[Attempt, ...]
     attachments: tuple[Attachment, ...]
     calls: tuple[ToolCall, ...]
+    unseen: tuple[UnseenPicture, ...] = ()
 
     @property
     def is_final(self) -> bool:
@@ -98,10 +107,12 @@ def shown_turns(turns: Collection[uuid.UUID]) -> list[ShownTurn]:
     attachments = _attachments([row[5] for row in found if row[-3]])
     citations = _citations([row[0] for row in found if row[-2]])
     calls = _calls([row[0] for row in found if row[-1]])
+    unseen = _unseen([row[0] for row in found if row[-3]])
     shown = []
     for *row, items, responses, _, _, _ in found:
         attempts = tuple(Attempt(*attempt) for attempt in orjson.loads(responses or "[]"))
         row += [_said(items, citations), attempts, tuple(attachments.get(row[5], ())), tuple(calls.get(row[0], ()))]
+        row.append(unseen.get(row[0], ()))
         shown.append(ShownTurn(*row))
     return shown
 
@@ -117,10 +128,27 @@ def _attachments(items: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[Attachment]
     """What these messages carry, each attachment with its document and the document's file."""
     found: dict[uuid.UUID, list[Attachment]] = {}
     if items:
-        rows = Attachment.objects.filter(item__in=items).select_related("document__file")
+        rows = Attachment.objects.filter(item__in=items).select_related("document__file__picture")
         for attachment in rows.order_by("position"):
             found.setdefault(attachment.item_id, []).append(attachment)
     return found
+
+
+_PICTURES = """
+SELECT response.turn_id, (sent.manifest -> 'pictures')::text
+FROM chat_response response JOIN chat_sentrequest sent ON sent.response_id = response.id
+WHERE response.turn_id = ANY(%(turns)s) AND sent.manifest -> 'pictures' IS NOT NULL
+ORDER BY response.step, response.attempt
+"""
+
+
+def _unseen(turns: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[UnseenPicture, ...]]:
+    """What the last request for each of these turns did not carry of the pictures that it refers to."""
+    found = statements.rows(_PICTURES, {"turns": list(turns)}) if turns else []
+    return {
+        turn: tuple(UnseenPicture(one["document"], one["why"]) for one in orjson.loads(pictures) if one["why"])
+        for turn, pictures in found
+    }
 
 
 def _citations(turns: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[Citation]]:

@@ -51,6 +51,11 @@ class ModelChoice:
         return (self.row.context_window - answer) * (1 - MARGIN) / ceiling
 
     @property
+    def takes_pictures(self) -> bool:
+        """Whether pictures are sent to the model: to a server of which nothing is known they are."""
+        return self.target.provider != Endpoint.Provider.EXTRACTIVE and self.target.capabilities.allows("input_image")
+
+    @property
     def takes_tools(self) -> bool:
         """Whether the model can be offered tools, as far as is known."""
         return self.target.provider != Endpoint.Provider.EXTRACTIVE and self.target.capabilities.allows("tools")

@@ -203,4 +203,5 @@ def _materials(job: Job, numbering: Numbering, toolbox: Toolbox) -> Materials:
         produced=job.produced,
         found=numbering.found,
         tools=toolbox.definitions,
+        pictures=job.pictures,
     )

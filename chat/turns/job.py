@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -20,6 +20,7 @@ from chat.providers.items import FunctionCall, open_calls
 from chat.selectors.answers import answer_parts, answer_text
 from chat.selectors.branches import PastTurn, branch_ids, latest_summary, past_turns
 from chat.selectors.memory import Reader, facts_again
+from chat.selectors.pictures import AttachedPicture, pictures_of, with_pictures
 from chat.selectors.targets import PREPARED_STAMP, ModelChoice, Prepared, prepared
 from core import statements
 from retrieval.models import VectorStore
@@ -60,13 +61,15 @@ class Job:
     `open_calls` are those calls among them that have no output yet, `next_step` is the number of the step to do. (A
     last answer is stored together with the turn's end.) `depth` is how many turns are before it on its branch, `past`
     those of them that its strategy or the search can use, `summarised` how many of them `summary` covers.
-    `passages` and `recall` are None where they were not looked up yet.
+    `passages` and `recall` are None where they were not looked up yet. `pictures` are those that the question and
+    `past` refer to, by reference.
     """
 
     claimed: Claimed
     version: AssistantVersion
     models: tuple[ModelChoice, ...]
     question: Question
+    pictures: Mapping[str, AttachedPicture]
     depth: int
     past: tuple[PastTurn, ...]
     summary: Summary | None
@@ -108,8 +111,10 @@ def turn_scope(version: AssistantVersion, conversation: uuid.UUID, user: uuid.UU
 
 _CLAIMED = f"""
 SELECT turn.parent_id, turn.depth, turn.passages, turn.facts, turn.retrieval, turn.version_id, turn.continues_id,
-    asked.text, asked.payload, {PREPARED_STAMP}
-FROM chat_turn turn JOIN chat_item asked ON asked.id = turn.input_item_id
+    asked.text, asked.payload, conversation.store_id IS NOT NULL, {PREPARED_STAMP}
+FROM chat_turn turn
+JOIN chat_item asked ON asked.id = turn.input_item_id
+JOIN chat_conversation conversation ON conversation.id = turn.conversation_id
 WHERE turn.id = %(turn)s AND turn.epoch = %(epoch)s AND turn.status = 'in_progress'
 """  # noqa: S608 - both parts are ours
 
@@ -119,9 +124,10 @@ def load_job(claimed: Claimed) -> Job:
     row = statements.row(_CLAIMED, {"turn": claimed.turn, "epoch": claimed.epoch})
     if row is None:
         raise LostTurnError("The turn is not ours.")
-    parent, depth, passages, facts, retrieval, version, continues, text, payload, stamp = row
+    parent, depth, passages, facts, retrieval, version, continues, text, payload, has_files, stamp = row
     ready = prepared(version, stamp)
     past, summary, after = _history(ready, parent)
+    pictures = pictures_of([claimed.turn, *(turn.id for turn in past)]) if has_files else {}
     # who takes a turn first finds it as it was asked
     saved, next_step = _earlier(claimed.turn) if claimed.epoch > 1 else ([], 0)
     produced = tuple(item.payload for item in saved)
@@ -131,9 +137,10 @@ def load_job(claimed: Claimed) -> Job:
         claimed=claimed,
         version=ready.version,
         models=ready.models,
-        question=Question(text, orjson.loads(payload)),
+        question=Question(text, with_pictures(orjson.loads(payload), pictures.get(claimed.turn, ()))),
+        pictures={picture.reference: picture for attached in pictures.values() for picture in attached},
         depth=depth,
-        past=past,
+        past=tuple(_illustrated(turn, pictures.get(turn.id, ())) for turn in past),
         summary=summary,
         summarised=depth - after if summary else 0,
         produced=(*going_on(earlier), *produced) if earlier else produced,
@@ -158,6 +165,12 @@ def _history(ready: Prepared, parent: uuid.UUID | None) -> tuple[tuple[PastTurn,
     summary = latest_summary(ids) if has_summary else None
     after = len(ids) - 1 - ids.index(summary.turn_id) if summary else 0
     return tuple(past_turns(ids[-reach:])), summary, after
+
+
+def _illustrated(turn: PastTurn, pictures: Sequence[AttachedPicture]) -> PastTurn:
+    if not pictures or not turn.items or turn.items[0].get("role") != Item.Role.USER:
+        return turn
+    return replace(turn, items=(with_pictures(turn.items[0], pictures), *turn.items[1:]))
 
 
 def _recalled(stored: str | None, reader: Reader) -> Recall | None:

@@ -151,7 +151,7 @@ def begin_response(claimed: Claimed, *, step: int, assembled: Assembled, choice:
     forgotten it: its manifest names what it takes up.
     """
     request = assembled.request
-    manifest = {**assembled.manifest, "body": {"encoding": SentRequest.ENCODING, "bytes": len(body)}}
+    manifest = {**assembled.manifest, "body": SentRequest.body_note(body, assembled.pictures)}
     if request.resumes:
         manifest["takes_up"] = request.resumes
     response = uuid.uuid4()
@@ -165,7 +165,7 @@ def begin_response(claimed: Claimed, *, step: int, assembled: Assembled, choice:
         "idempotency_key": request.idempotency_key,
         "manifest": orjson.dumps(manifest).decode(),
         "sha256": hashlib.sha256(body).hexdigest(),
-        "body": SentRequest.packed(body),
+        "body": SentRequest.packed(body, assembled.pictures),
     }
     if not statements.execute(_BEGIN, values):
         raise LostTurnError("The turn was taken over.")

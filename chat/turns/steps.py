@@ -28,6 +28,7 @@ from chat.selectors.targets import ModelChoice
 from chat.turns import recorder
 from chat.turns.call_ids import ids_of, with_own_ids
 from chat.turns.job import Claimed
+from chat.turns.pictures import are_refused, with_points, without_points
 from chat.turns.repairs import Lengths, without_sealed
 from chat.turns.upstream import Upstream
 from core.bridge import in_database
@@ -160,12 +161,13 @@ class Step:
         if error.repair is Repair.SHORTEN:
             shorter = assemble(self._materials, choice=self._lengths.of(choice), step=self._number)
             return shorter if shorter.tokens < assembled.tokens else None
-        return None
+        return without_points(assembled, self._materials.pictures) if are_refused(error, choice) else None
 
     async def _attempt(
         self, choice: ModelChoice, assembled: Assembled, show: events.Show
     ) -> Answered | CallTools | _Broken:
         provider = self._providers.get(choice.target.provider)
+        assembled = await with_points(assembled, choice, self._materials.pictures)
         request = await self._upstream.with_left_behind(assembled.request, choice, self._number)
         try:
             body = provider.prepare(request, choice.target)

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET
 
 from chat.models import Assistant, Attachment, Conversation
 from chat.rendering import pages
+from chat.rendering.pictures import sees_pictures
 from chat.selectors.branches import newest_leaf
 from chat.selectors.facts import switched_off
 from core.http import signed_in
@@ -115,6 +116,7 @@ def _page(
             "files": settings.MESSAGE_MAX_FILES,
         },
         "provider_notice": pages.provider_notice(assistant),
+        "sees_pictures": sees_pictures(assistant),
         "upload_url": reverse("chat:upload", args=[conversation_id]),
         "parts_url": reverse("chat:begin_upload", args=[conversation_id]),
     }
@@ -126,5 +128,5 @@ def _unsent_documents(conversation: Conversation | None) -> list[DocumentView]:
     if conversation is None or conversation.store_id is None:
         return []
     sent = Attachment.objects.filter(document=OuterRef("pk"), item__answered_by__withdrawn_at=None)
-    rows = Document.objects.live().filter(~Exists(sent), store=conversation.store_id).select_related("file")
+    rows = Document.objects.live().filter(~Exists(sent), store=conversation.store_id).select_related("file__picture")
     return [document_view(document) for document in rows.order_by("created_at")[: settings.MESSAGE_MAX_FILES]]

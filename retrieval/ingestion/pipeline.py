@@ -23,6 +23,7 @@ from retrieval.errors import EmbeddingInputError, EmbeddingInvalidError, Embeddi
 from retrieval.ingestion import succession
 from retrieval.ingestion.embedding import Batch, Draft, Requests, embedded_beside, learn_dimensions
 from retrieval.ingestion.job import Job, Move, State, move_all, opened
+from retrieval.ingestion.pictures import is_without_words
 from retrieval.ingestion.swap import Content, swap_in
 from retrieval.ingestion.text import Text, texts
 from retrieval.models import Document
@@ -55,6 +56,8 @@ class _Run:
                 for job, text in coming:
                     with job.ending():
                         draft = _draft(job, text())
+                        if not draft.pieces:
+                            swap_in(job, Content.of(draft.revision, [], {}, draft.language))
                         self._requests.add(draft, range(len(draft.pieces)))
                     self._requests.collect()
             self._requests.flush()
@@ -92,7 +95,7 @@ def _draft(job: Job, text: Text) -> Draft:
     (extraction, revision), store = text, job.document.store
     title = extraction.title or job.document.name
     pieces = chunk(extraction, title=title, max_tokens=store.chunk_tokens, overlap=store.chunk_overlap)
-    if not pieces:
+    if not pieces and not is_without_words(revision):
         raise NoTextFoundError("No text was found in this file.")
     _admit(job, sum(piece.tokens for piece in pieces))
     return Draft(job, revision, extraction.language, pieces)

@@ -67,6 +67,9 @@ def replace_chunks(document: Document, store: VectorStore, content: Content) -> 
     Of the vectors those are written whose model the store has or is on its way to. Raises ConflictError (retryable)
     where those of its own are missing: it has switched meanwhile.
     """
+    if not content.pieces:  # a picture without words
+        remove_chunks(document)
+        return
     if store.embedding_model_id not in content.vectors:
         raise ConflictError("The store's embedding model was changed meanwhile.", retryable=True)
     remove_chunks(document)

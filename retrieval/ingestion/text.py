@@ -14,9 +14,11 @@ from django.core.files.storage import default_storage
 from django.db import transaction
 
 from core.errors import NotFoundError
+from retrieval.errors import NoTextFoundError
 from retrieval.extraction import Extraction, ExtractionLimits, Heading, extract_file
 from retrieval.ingestion import succession
 from retrieval.ingestion.job import Job, Move, State, move_all
+from retrieval.ingestion.pictures import keep_picture, without_words
 from retrieval.models import Document, File, Revision
 
 Text = tuple[Extraction, Revision]
@@ -118,7 +120,11 @@ def _local_copy(file: File) -> Iterator[Path]:
 
 
 def _keep(job: Job, reading: "Future[Extraction]") -> Text:
-    extraction = reading.result()
+    keep_picture(job)
+    try:
+        extraction = reading.result()
+    except NoTextFoundError as error:
+        extraction = without_words(job.document, error)
     with transaction.atomic():
         job.claim.guard()
         job.write(

@@ -1,7 +1,7 @@
 """Stores, documents and their text, always within what a person may see. What one may not see is not found."""
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from django.db.models import Count, F, Q, QuerySet
@@ -12,7 +12,8 @@ from core.errors import NotFoundError, PermissionDeniedError
 from core.models import EndpointModel, User
 from core.models.grants import Role
 from retrieval.embeddings import EmbeddingTarget
-from retrieval.models import Chunk, Document, Revision, VectorStore
+from retrieval.extraction.kinds import IMAGES
+from retrieval.models import Chunk, Document, Picture, Revision, VectorStore
 
 # Stores to choose from where a document is moved.
 MAX_TARGETS = 200
@@ -34,12 +35,21 @@ class PagePart(NamedTuple):
     end: int
 
 
+class PictureView(NamedTuple):
+    """The small picture that we made of a document; sides are in points."""
+
+    url: str
+    width: int
+    height: int
+
+
 @dataclass(frozen=True, slots=True)
 class DocumentView:
     """A document as a chip or a row.
 
     `label` is its state in words. `message` is the sentence of a failure, or of what is being waited for.
-    `progress` is in percent, or None where the stage cannot tell. `size` is in bytes.
+    `progress` is in percent, or None where the stage cannot tell. `size` is in bytes. `picture` is there for files that
+    are pictures, as soon as it was made.
     """
 
     id: uuid.UUID
@@ -51,12 +61,15 @@ class DocumentView:
     retryable: bool
     url: str
     size: int
+    picture: PictureView | None = field(default=None, kw_only=True)
 
 
 def document_view(document: Document) -> DocumentView:
-    """Return what a template shows of `document`, whose file should be loaded with it."""
+    """Return what a template shows of `document`, whose file and picture should be loaded with it."""
     label = document.get_state_display()
-    progress = None
+    progress, picture = None, _picture_of(document)
+    if picture and document.state == Document.State.READY and not document.chunk_count:
+        label = "Picture"
     if not document.is_final and document.progress_total:
         progress = min(100, 100 * document.progress_done // document.progress_total)
         label = f"{label} ({document.progress_done} of {document.progress_total})"
@@ -70,7 +83,17 @@ def document_view(document: Document) -> DocumentView:
         retryable=document.state == Document.State.FAILED and document.error_retryable,
         url=reverse("retrieval:document", args=[document.pk]),
         size=document.file.size,
+        picture=picture,
     )
+
+
+def _picture_of(document: Document) -> PictureView | None:
+    if document.file.mime_type not in IMAGES:
+        return None
+    made: Picture | None = getattr(document.file, "picture", None)
+    if made is None:
+        return None
+    return PictureView(reverse("retrieval:small_picture", args=[document.pk]), made.small_width, made.small_height)
 
 
 def library_stores(user: User) -> "QuerySet[VectorStore]":
@@ -102,7 +125,7 @@ def move_targets(user: User, store: VectorStore) -> QuerySet[VectorStore]:
 
 def store_documents(store: VectorStore) -> QuerySet[Document]:
     """The documents of a store that are in use, the latest first, with their files."""
-    return Document.objects.live().filter(store=store).select_related("file", "uploaded_by")
+    return Document.objects.live().filter(store=store).select_related("file__picture", "uploaded_by")
 
 
 def get_document(user: User, document_id: uuid.UUID, role: Role = Role.READER) -> Document:

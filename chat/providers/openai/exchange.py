@@ -3,7 +3,7 @@
 Each returns the error instead of raising it, so that it can be raised without the request, and its key, in its chain.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -17,6 +17,8 @@ from chat.providers.openai.connection import BROKEN, connection_failure, unsenda
 from chat.providers.openai.failures import failure_of_status
 
 CANCEL_SECONDS = 5.0
+# Of a body, written at a time: only those with pictures have more.
+PIECE_BYTES = 256 * 1024
 
 
 async def ask(
@@ -73,16 +75,30 @@ async def count(
     return await _answered(stack, counting, target)
 
 
+class _Pieces:
+    """A body that is written piece by piece, so that the event loop does other things between them."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self._body), PIECE_BYTES):
+            yield self._body[start : start + PIECE_BYTES]
+
+
 @asynccontextmanager
 async def _sent(
     client: openai.AsyncOpenAI, body: bytes, headers: Mapping[str, str | openai.Omit], target: Target
 ) -> AsyncIterator[httpx2.Response]:
     """Post bytes as they are. The package's own method for it takes a mapping, and writes it down itself."""
     streams: bool = True
+    content: bytes | AsyncIterable[bytes] = body
+    if len(body) > PIECE_BYTES:
+        content, headers = _Pieces(body), {**headers, "Content-Length": str(len(body))}
     response = await client.post(
         "/responses",
         cast_to=httpx2.Response,
-        content=body,
+        content=content,
         options={"headers": headers, "timeout": _timeout(target), "security": {"bearer_auth": True}},
         stream=streams,
     )

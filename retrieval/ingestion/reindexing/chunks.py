@@ -76,7 +76,8 @@ def _embedded(stride: Stride, pieces: Sequence[Piece]) -> Vectors:
             pass
         texts = [piece.embedding_text for piece in pieces[first : first + BATCH]]
         done.append(embed_texts(stride.row.to_model, texts))
-    return np.concatenate(done)
+    # a picture without words has no pieces
+    return np.concatenate(done) if done else np.zeros((0, 0), dtype=np.float32)
 
 
 def _show(stride: Stride, tokens: int) -> None:
