@@ -100,9 +100,13 @@ def document_page(store: VectorStore, wanted: DocumentFilter, number: str | None
 
 def listed(store: VectorStore) -> QuerySet[Document]:
     """The documents of a store with what their rows show."""
-    return store_documents(store).select_related("uploaded_by", "revision").defer(
-        "revision__text", "revision__pages", "revision__headings", "revision__warnings"
-    )  # fmt: skip
+    return with_rows(store_documents(store))
+
+
+def with_rows(documents: QuerySet[Document]) -> QuerySet[Document]:
+    """Load what `document_row` shows along with each; not the text, which may be long."""
+    unread = ("revision__text", "revision__pages", "revision__headings", "revision__warnings")
+    return documents.select_related("file", "uploaded_by", "revision").defer(*unread)
 
 
 def document_row(document: Document) -> DocumentRow:

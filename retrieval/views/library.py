@@ -1,6 +1,7 @@
 """The library: its stores, and the documents of one."""
 
 import uuid
+from typing import Any
 
 from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
@@ -8,12 +9,14 @@ from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods, require_safe
 
 from core.errors import InvalidInputError
 from core.http import answered, signed_in, wants_json
 from core.models.grants import Role
 from retrieval import selectors, services
+from retrieval.selectors import shelf
 
 # Rows that a page asks for at once.
 MAX_ROWS = 100
@@ -32,8 +35,25 @@ def library(request: HttpRequest) -> HttpResponseBase:
         if wants_json(request):
             return JsonResponse({"store": str(made.pk), "url": made.get_absolute_url()}, status=201)
         return redirect(made)
-    stores = selectors.library_stores(signed_in(request))
-    return render(request, "retrieval/library.html", {"page": "library", "stores": stores})
+    return render(request, "retrieval/library.html", _shelf(request))
+
+
+def _shelf(request: HttpRequest) -> dict[str, Any]:
+    """`?q=` looks for stores and for documents in all of them, `?show=` narrows them to mine, shared or failed."""
+    user, words = signed_in(request), selectors.cleaned_words(request.GET.get("q", ""))
+    view = request.GET.get("show", "")
+    view = view if view in shelf.VIEWS else ""
+    page = shelf.store_page(user, view=view, words=words, number=request.GET.get("page"))
+    return {
+        "page": "library",
+        "words": words,
+        "view": view,
+        "stores": shelf.store_rows(user, page),
+        "found": shelf.found_documents(user, words) if words else [],
+        "most_found": shelf.MAX_FOUND,
+        "page_obj": page,
+        "pager_query": urlencode([(name, value) for name, value in (("show", view), ("q", words)) if value]),
+    }
 
 
 @require_safe
