@@ -26,10 +26,12 @@ from typing import Any
 
 from celery import current_app
 from django.db import Error, IntegrityError, connection, transaction
+from django.db.models import F
 from django.db.models.functions import Now
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
+from core import claims_sql
 from core.bell import Bell
 from core.errors import ParleyError
 from core.models import User, Work
@@ -38,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 LOOK_FOR_WORK = "core.tasks.look_for_work"
 LEASE = timedelta(seconds=30)
+# How long due work waits where a worker is free: one comes at once.
+SOON = timedelta(seconds=1)
 # Seconds between two messages of one process that there is work: one costs a millisecond, as much as a turn's end.
 RING_INTERVAL = 0.25
 
@@ -193,62 +197,9 @@ def publish(count: int = 1) -> None:
 _bell = Bell(publish, RING_INTERVAL)
 
 
-# Work of nobody in particular counts as one owner's.
-_CLAIM = """
-WITH busy AS (
-    SELECT owner_id, count(*) AS running FROM core_work WHERE state = 'running' GROUP BY owner_id
-), next AS (
-    SELECT waiting.id FROM core_work waiting
-    LEFT JOIN busy ON busy.owner_id IS NOT DISTINCT FROM waiting.owner_id
-    WHERE waiting.state = 'waiting' AND waiting.run_after <= clock_timestamp() AND waiting.kind = ANY(%s)
-    ORDER BY coalesce(busy.running, 0), waiting.run_after
-    LIMIT 1 FOR UPDATE OF waiting SKIP LOCKED
-)
-UPDATE core_work SET state = 'running', attempts = attempts + 1, fence = fence + 1,
-    lease_until = clock_timestamp() + %s::interval
-FROM next WHERE core_work.id = next.id
-RETURNING core_work.id, kind, subject, arguments, attempts, fence, weight
-"""
-
-# Owners take turns within a group too; that of the first has had one. Only what is chosen is locked: the rest stays in
-# reach of other workers.
-_JOIN = """
-WITH turns AS (
-    SELECT id, weight, run_after, row_number() OVER (PARTITION BY owner_id ORDER BY run_after, id)
-        + (owner_id IS NOT DISTINCT FROM (SELECT owner_id FROM core_work WHERE id = %s))::int AS turn
-    FROM core_work
-    WHERE state = 'waiting' AND attempts = 0 AND run_after <= clock_timestamp() AND kind = %s AND weight < %s
-), filled AS (
-    SELECT id, sum(weight) OVER (ORDER BY turn, run_after, id) AS weight
-    FROM turns ORDER BY turn, run_after, id LIMIT %s
-), free AS (
-    SELECT id FROM core_work
-    WHERE id IN (SELECT id FROM filled WHERE weight <= %s) AND state = 'waiting' FOR UPDATE SKIP LOCKED
-)
-UPDATE core_work SET state = 'running', attempts = attempts + 1, fence = fence + 1,
-    lease_until = clock_timestamp() + %s::interval
-FROM free WHERE core_work.id = free.id
-RETURNING core_work.id, kind, subject, arguments, attempts, fence, weight
-"""
-
-# In order, so that two transactions never wait for each other's rows crosswise.
-_GUARD = """
-SELECT id FROM core_work
-WHERE (id, fence) IN (SELECT * FROM unnest(%s::uuid[], %s::bigint[])) AND state = 'running' ORDER BY id FOR UPDATE
-"""
-_RENEW = """
-UPDATE core_work SET lease_until = clock_timestamp() + %s::interval
-WHERE (id, fence) IN (SELECT * FROM unnest(%s::uuid[], %s::bigint[])) AND state = 'running'
-"""
-_END = """
-DELETE FROM core_work
-WHERE (id, fence) IN (SELECT * FROM unnest(%s::uuid[], %s::bigint[])) AND state = 'running'
-"""
-
-
 def claim_next() -> Claim | None:
     """Take the next piece of work that is due: of the owner with the least running, the longest waiting."""
-    claims = _claim(_CLAIM, [list(_kinds), LEASE])
+    claims = _claim(claims_sql.CLAIM, [list(_kinds), LEASE])
     return claims[0] if claims else None
 
 
@@ -264,7 +215,7 @@ def claim_group() -> list[Claim]:
     room = group.weight - first.weight
     if first.attempt > 1 or room <= 0:
         return [first]
-    return [first, *_claim(_JOIN, [first.id, first.kind, group.weight, group.size - 1, room, LEASE])]
+    return [first, *_claim(claims_sql.JOIN, [first.id, first.kind, group.weight, group.size - 1, room, LEASE])]
 
 
 def _claim(statement: str, values: list[Any]) -> list[Claim]:
@@ -280,7 +231,7 @@ def _claim(statement: str, values: list[Any]) -> list[Claim]:
 def guard_all(claims: Sequence[Claim]) -> set[uuid.UUID]:
     """Lock the rows in the caller's transaction; returns the ids of the claims that are still ours."""
     with connection.cursor() as cursor:
-        cursor.execute(_GUARD, _keys(claims))
+        cursor.execute(claims_sql.GUARD, _keys(claims))
         return {work for (work,) in cursor.fetchall()}
 
 
@@ -288,14 +239,14 @@ def renew(claims: Sequence[Claim]) -> int:
     """Extend the leases; returns how many claims are still ours."""
     with connection.cursor() as cursor:
         values: list[Any] = [LEASE, *_keys(claims)]
-        cursor.execute(_RENEW, values)
+        cursor.execute(claims_sql.RENEW, values)
         return int(cursor.rowcount)
 
 
 def end(claims: Sequence[Claim]) -> None:
     """Remove work that is done, where the claims are still ours."""
     with connection.cursor() as cursor:
-        cursor.execute(_END, _keys(claims))
+        cursor.execute(claims_sql.END, _keys(claims))
 
 
 def _keys(claims: Sequence[Claim]) -> list[Any]:
@@ -371,6 +322,23 @@ def _put_back(work: uuid.UUID, fence: int, *, delay: timedelta, error: str) -> N
                 )
         except IntegrityError:
             row.delete()  # it was asked for again meanwhile; that row does the work
+
+
+def lighter_waits(claim: Claim) -> bool:
+    """Whether lighter work waits that no worker has been free to take."""
+    due = Work.objects.filter(state="waiting", run_after__lte=Now() - SOON, kind__in=_kinds)
+    return due.filter(weight__lt=claim.weight).exists()
+
+
+def give_way(claim: Claim, arguments: dict[str, Any]) -> None:
+    """Put work back behind all that waits, in the caller's transaction, which holds the guard. No attempt is lost."""
+    waiting: dict[str, Any] = {"state": Work.State.WAITING, "lease_until": None, "run_after": Now()}
+    try:
+        with transaction.atomic():
+            rows = Work.objects.filter(id=claim.id)
+            rows.update(**waiting, attempts=F("attempts") - 1, arguments=arguments)
+    except IntegrityError:
+        Work.objects.filter(id=claim.id).delete()  # it was asked for again meanwhile; that row does the work
 
 
 def _exhaust(work: uuid.UUID, fence: int, *, error: str) -> None:

@@ -6,8 +6,11 @@ or `{"type": "reindexing.hint", "store": id}` where the whole store is being ind
 
 import asyncio
 import logging
+import threading
+import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from asgiref.sync import async_to_sync
 from channels.layers import channel_layers
@@ -23,6 +26,8 @@ Hint = tuple[uuid.UUID, dict[str, str]]
 
 # Seconds after which a hint is given up: work must not wait for a Redis that is away.
 PATIENCE = 2.0
+# Seconds between two times that a thread which gathers hints sends them.
+INTERVAL = 0.25
 
 
 def store_group(store: uuid.UUID) -> str:
@@ -47,10 +52,41 @@ async def _send(hints: Iterable[Hint]) -> None:
         logger.warning("A hint was not sent: %s", error or type(error).__name__)
 
 
-def _send_on_commit(hints: Sequence[Hint]) -> None:
+class _Gathering(threading.local):
+    """What this thread has to tell, and when it told last (monotonic seconds); None where it tells at once."""
+
+    hints: dict[str, Hint] | None = None
+    told = 0.0
+
+
+_gathering = _Gathering()
+
+
+@contextmanager
+def gathered() -> Iterator[None]:
+    """Join the hints of this thread in the block: what changes again within a moment is told of once."""
+    _gathering.hints = {}
+    try:
+        yield
+    finally:
+        hints, _gathering.hints = _gathering.hints, None
+        _tell(list(hints.values()))
+
+
+def _tell(hints: Sequence[Hint]) -> None:
+    if _gathering.hints is not None:
+        _gathering.hints.update({str(hint): hint for hint in hints})
+        if time.monotonic() - _gathering.told < INTERVAL:
+            return
+        hints, _gathering.hints = list(_gathering.hints.values()), {}
+        _gathering.told = time.monotonic()
     if hints:
         # A caller without an event loop gets one for the call, and channels_redis closes its connection with it.
-        transaction.on_commit(lambda: async_to_sync(_send)(hints), robust=True)
+        async_to_sync(_send)(hints)
+
+
+def _send_on_commit(hints: Sequence[Hint]) -> None:
+    transaction.on_commit(lambda: _tell(hints), robust=True)
 
 
 def documents_changed(changed: Sequence[Changed]) -> None:

@@ -22,8 +22,8 @@ from retrieval.selectors import embedding_target
 
 logger = logging.getLogger(__name__)
 
-# One vector per piece under each model.
-VectorsByModel: TypeAlias = Mapping[uuid.UUID, Vectors]
+# One vector per piece under each model; None where they are staged.
+VectorsByModel: TypeAlias = Mapping[uuid.UUID, Vectors | None]
 
 # Requests of one worker under way at once; each holds its texts and its answer in memory.
 REQUESTS = 4
@@ -34,22 +34,38 @@ _PROBE = "Which way is the harbour?"
 
 @dataclass(eq=False, slots=True)
 class Draft:
-    """A document's chunks on their way to being found. `done` of them have vectors; `ended` says that it is over."""
+    """A document's chunks on their way to being found.
+
+    `done` of them have vectors, in memory or, where `is_long`, in the database. `paused`: it gives way. `error`: why it
+    cannot go on. `ended`: it is ready, or nobody wants it any more.
+    """
 
     job: Job
     revision: Revision
     language: str
     pieces: Sequence[Piece]
+    is_long: bool
     vectors: Vectors = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
     done: int = 0
+    paused: bool = False
+    error: Exception | None = None
     ended: bool = False
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether no more is to be asked for."""
+        return self.ended or self.paused or self.error is not None
+
+    @property
+    def is_whole(self) -> bool:
+        return self.done == len(self.pieces)
 
     @property
     def model(self) -> EndpointModel:
         return self.job.document.store.embedding_model
 
     def take(self, positions: Sequence[int], vectors: Vectors) -> None:
-        """Keep the vectors of the pieces at `positions`."""
+        """Keep the vectors of the pieces at `positions` in memory."""
         if not len(self.vectors):
             self.vectors = np.empty((len(self.pieces), vectors.shape[1]), dtype=np.float32)
         self.vectors[positions] = vectors
@@ -121,7 +137,7 @@ class Requests:
             if batch is not None and not batch.has_room_for(tokens):
                 self._send(draft.model.pk)
                 batch = None
-            if draft.ended:
+            if draft.is_stopped:
                 return
             if batch is None:
                 batch = self._open[draft.model.pk] = Batch(draft.model)

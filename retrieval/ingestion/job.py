@@ -25,6 +25,8 @@ State = Document.State
 
 # Seconds before a stage that met a server that was away is tried again; after the last one a person has to.
 _DELAYS = (2, 4, 8, 16, 32, 60)
+# How often a long document lets small work go first.
+_GIVES_WAY = 8
 _MESSAGE_LENGTH = 500
 _UNFIT = re.compile("[\0-\x1f\x7f\ud800-\udfff]+")
 
@@ -111,6 +113,22 @@ class Job:
         # a refused key, a missing model or a limit is mended by an administrator, not by another file
         mendable = error.retryable or isinstance(error, EmbeddingError | QuotaExceededError)
         self._fail(error.code, error.message, retryable=mendable)
+
+    @property
+    def stands_in_the_way(self) -> bool:
+        """Whether small work waits that no other worker takes; not for ever, lest a long document never ends."""
+        return self._times_given_way < _GIVES_WAY and outbox.lighter_waits(self.claim)
+
+    @property
+    def _times_given_way(self) -> int:
+        return int(self.claim.arguments.get("gave_way", 0))
+
+    def give_way(self, done: int, total: int) -> None:
+        """Let others go first; what is done so far is kept."""
+        with transaction.atomic():
+            self.claim.guard()
+            self.write(state=State.QUEUED, progress_done=done, progress_total=total)
+            outbox.give_way(self.claim, {**self.claim.arguments, "gave_way": self._times_given_way + 1})
 
     def _fail(self, code: str, message: str, *, retryable: bool) -> None:
         """End in the state failed, with a sentence."""

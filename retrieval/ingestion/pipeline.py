@@ -20,8 +20,8 @@ from retrieval import quotas, realtime
 from retrieval.chunking import chunk
 from retrieval.embeddings import Vectors
 from retrieval.errors import EmbeddingInputError, EmbeddingInvalidError, EmbeddingRefusedError, NoTextFoundError
-from retrieval.ingestion import succession
-from retrieval.ingestion.embedding import Batch, Draft, Requests, embedded_beside, learn_dimensions
+from retrieval.ingestion import staging, succession
+from retrieval.ingestion.embedding import Batch, Draft, Requests, VectorsByModel, embedded_beside, learn_dimensions
 from retrieval.ingestion.job import Job, Move, State, move_all, opened
 from retrieval.ingestion.pictures import is_without_words
 from retrieval.ingestion.swap import Content, swap_in
@@ -40,7 +40,7 @@ def ingest(claims: Sequence[Claim]) -> None:
     ends in the state line of the document that it is about.
     """
     jobs = opened(claims)
-    if jobs:
+    with realtime.gathered():
         _Run().work(jobs)
 
 
@@ -51,24 +51,35 @@ class _Run:
         self._requests = Requests(sending=self._announce, answered=self._take)
 
     def work(self, jobs: Sequence[Job]) -> None:
+        begun: list[Draft] = []
         with self._requests:
             with closing(texts(jobs)) as coming:
                 for job, text in coming:
                     with job.ending():
-                        draft = _draft(job, text())
-                        if not draft.pieces:
-                            swap_in(job, Content.of(draft.revision, [], {}, draft.language))
-                        self._requests.add(draft, range(len(draft.pieces)))
+                        begun.append(_draft(job, text()))
+                        self._ask(begun[-1])
                     self._requests.collect()
             self._requests.flush()
+        for draft in begun:
+            if not draft.ended:
+                with draft.job.ending():
+                    _stop(draft)
+
+    def _ask(self, draft: Draft) -> None:
+        there = staging.known(draft.revision, draft.model, draft.pieces) if draft.is_long else set()
+        draft.done = len(there)
+        if draft.is_whole:
+            _finish(draft)
+        else:
+            self._requests.add(draft, [at for at in range(len(draft.pieces)) if at not in there])
 
     def _announce(self, batch: Batch) -> bool:
         """Show that these documents are being embedded, and drop those that nobody wants any more."""
-        drafts = [draft for draft in batch.places if not draft.ended]
+        drafts = [draft for draft in batch.places if not draft.is_stopped]
         wanted = move_all([Move(draft.job, State.EMBEDDING, draft.done, len(draft.pieces)) for draft in drafts])
         for draft in drafts:
             draft.ended = draft.job not in wanted
-        return any(not draft.ended for draft in drafts)
+        return bool(wanted)
 
     def _take(self, batch: Batch, answer: "Future[Vectors]") -> None:
         try:
@@ -98,7 +109,7 @@ def _draft(job: Job, text: Text) -> Draft:
     if not pieces and not is_without_words(revision):
         raise NoTextFoundError("No text was found in this file.")
     _admit(job, sum(piece.tokens for piece in pieces))
-    return Draft(job, revision, extraction.language, pieces)
+    return Draft(job, revision, extraction.language, pieces, is_long=len(pieces) > staging.LONG)
 
 
 def _admit(job: Job, tokens: int) -> None:
@@ -109,20 +120,36 @@ def _admit(job: Job, tokens: int) -> None:
 
 
 def _end(batch: Batch, error: Exception) -> None:
-    """What came of the request comes of every document in it."""
+    """What came of the request comes of every document in it, once what is under way for it is kept."""
     for draft in batch.places:
-        if not draft.ended:
-            draft.ended = True
-            with draft.job.ending():
-                raise error
+        draft.error = draft.error or error
+
+
+def _stop(draft: Draft) -> None:
+    """End what cannot go on now. Raises what kept it from that."""
+    if draft.error is not None:
+        raise draft.error
+    draft.job.give_way(draft.done, len(draft.pieces))
 
 
 def _take(draft: Draft, positions: list[int], vectors: Vectors) -> None:
-    draft.take(positions, vectors)
-    if draft.done == len(draft.pieces):
-        draft.ended = True
-        made = {draft.model.pk: draft.vectors, **embedded_beside(draft)}
-        swap_in(draft.job, Content.of(draft.revision, draft.pieces, made, draft.language))
+    if draft.is_long:
+        done = draft.done + len(positions)
+        staging.keep(draft.job, draft.revision, draft.pieces, positions, vectors, done=done)
+        draft.done = done
+        draft.paused = draft.paused or draft.job.stands_in_the_way
+    else:
+        draft.take(positions, vectors)
+    if draft.is_whole:
+        _finish(draft)
+
+
+def _finish(draft: Draft) -> None:
+    draft.ended = True
+    made: VectorsByModel = {}
+    if draft.pieces:
+        made = {draft.model.pk: None if draft.is_long else draft.vectors, **embedded_beside(draft)}
+    swap_in(draft.job, Content.of(draft.revision, draft.pieces, made, draft.language))
 
 
 def give_up(document_id: uuid.UUID) -> None:

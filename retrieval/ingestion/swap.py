@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from core.errors import ConflictError
 from retrieval.chunking import Piece
-from retrieval.ingestion import succession
+from retrieval.ingestion import staging, succession
 from retrieval.ingestion.embedding import VectorsByModel
 from retrieval.ingestion.job import Job, NoLongerWantedError, State
 from retrieval.ingestion.rows import Weights, add_chunks, add_vectors, add_weights, lock_store, remove_chunks
@@ -20,7 +20,7 @@ from retrieval.search.terms import terms
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What search is to find of a document: its chunks with their vectors and weights.
+    """What search is to find of a document: its chunks with their vectors (None: staged) and weights.
 
     `language` (ISO 639-1 or "") chooses the stemmer.
     """
@@ -75,7 +75,12 @@ def replace_chunks(document: Document, store: VectorStore, content: Content) -> 
     remove_chunks(document)
     chunks = add_chunks(document.pk, content.revision, content.pieces, store=store.pk)
     for model in kept_models(store) & content.vectors.keys():
-        add_vectors(chunks, store.pk, model, content.vectors[model])
+        vectors = content.vectors[model]
+        if vectors is None:
+            staging.make_own(content.revision, model, len(chunks))
+        else:
+            add_vectors(chunks, store.pk, model, vectors)
+    staging.forget(content.revision)
     add_weights(chunks, store.pk, content.weights, content.language)
 
 

@@ -1,6 +1,6 @@
 """Files, vector stores, documents and what search reads."""
 
-from retrieval.models.chunks import Chunk, ChunkEmbedding, ChunkWeights, StoreLanguage, TermFrequency
+from retrieval.models.chunks import Chunk, ChunkEmbedding, ChunkWeights, StagedVector, StoreLanguage, TermFrequency
 from retrieval.models.documents import Document, Revision
 from retrieval.models.files import File, Picture
 from retrieval.models.quotas import Quota
@@ -18,6 +18,7 @@ __all__ = [
     "Quota",
     "Reindexing",
     "Revision",
+    "StagedVector",
     "StoreLanguage",
     "TermFrequency",
     "Upload",

@@ -67,6 +67,28 @@ class ChunkEmbedding(models.Model):
         return f"vector of chunk {self.pk}"
 
 
+class StagedVector(models.Model):
+    """The vector of a chunk of a long document before the chunk is there (`retrieval.ingestion.staging`).
+
+    `digest` is of the text that was embedded: a vector counts only for the same text at the same position.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    revision = models.ForeignKey(Revision, on_delete=models.CASCADE, related_name="+")
+    model = models.ForeignKey(EndpointModel, on_delete=models.CASCADE, related_name="+")
+    position = models.PositiveIntegerField()
+    digest = models.BigIntegerField()
+    embedding = HalfVectorField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["revision", "model", "position"], name="staged_vector_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"vector of place {self.position} of revision {self.revision_id}"
+
+
 class ChunkWeights(models.Model):
     """The BM25 weights of a chunk's terms, without idf: that is applied at query time, so rows stay valid.
 

@@ -12,7 +12,7 @@ from django.db import IntegrityError, models, transaction
 from chat.models import Summary
 from core.models import Work
 from core.models.grants import Role
-from retrieval.models import ChunkEmbedding, Document, Quota, Reindexing, StoreLanguage, TermFrequency
+from retrieval.models import ChunkEmbedding, Document, Quota, Reindexing, StagedVector, StoreLanguage, TermFrequency
 from tests import factories
 from tests.sound_rows import (
     HEX,
@@ -223,6 +223,14 @@ CASES: dict[str, list[Case]] = {
         (reindexing, lambda row: change(row, state="done")),
         (reindexing, lambda row: change(row, state="cancelled")),
         (reindexing, lambda row: change(row, finished_at=NOW())),
+    ],
+    "staged_vector_once": [
+        (
+            lambda: StagedVector.objects.create(
+                revision=chunk().revision, model=factories.embedding_model(), position=1, digest=7, embedding=[0.5, 0.5]
+            ),
+            lambda row: twin(row),
+        )
     ],
     "store_language_once": [
         (lambda: StoreLanguage.objects.create(store=factories.store(), language="de", chunks=1), lambda row: twin(row))
