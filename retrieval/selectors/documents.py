@@ -108,7 +108,10 @@ def get_store(user: User, store_id: uuid.UUID, role: Role = Role.READER) -> Vect
     if store is None:
         raise NotFoundError("There is no such vector store.")
     if not has_role(user, store, role):
-        raise PermissionDeniedError("You may read this vector store, but not change it.")
+        owners = "Only owners of this vector store decide about that."
+        raise PermissionDeniedError(
+            owners if role == Role.OWNER else "You may read this vector store, but not change it."
+        )
     return store
 
 

@@ -23,8 +23,8 @@ from retrieval.services.names import UNNAMED, one_line
 DEFAULT_NAME = "My documents"
 _NAME_LENGTH = 200
 
-# Who else knows what a store is used for: rooms above this one, each with a sentence per kind of use.
-Uses = Callable[[VectorStore], Sequence[str]]
+# Who else knows what a store is used for: rooms above this one, each with a sentence per kind of use, told to a person.
+Uses = Callable[[VectorStore, User], Sequence[str]]
 _uses: list[Uses] = []
 
 
@@ -128,9 +128,9 @@ def register_uses(uses: Uses) -> None:
     _uses.append(uses)
 
 
-def uses_of(store: VectorStore) -> list[str]:
-    """Sentences about what uses the store besides the library."""
-    return [sentence for uses in _uses for sentence in uses(store)]
+def uses_of(store: VectorStore, user: User) -> list[str]:
+    """Sentences about what uses the store besides the library, without names that `user` may not know."""
+    return [sentence for uses in _uses for sentence in uses(store, user)]
 
 
 def _locked(store: VectorStore) -> VectorStore:

@@ -7,17 +7,23 @@ from retrieval.views.library import library, rows, store
 from retrieval.views.originals import file
 from retrieval.views.pictures import page_marks, page_picture, picture, small_picture
 from retrieval.views.resumable import begin, upload_parts
+from retrieval.views.stores import answer_offer, change_share, delete_store, keep, offer, settings, share
 from retrieval.views.uploads import retry_failed, states, upload
 
 __all__ = [
+    "answer_offer",
     "begin",
     "bulk",
+    "change_share",
     "delete",
+    "delete_store",
     "dismiss",
     "document",
     "file",
+    "keep",
     "library",
     "move",
+    "offer",
     "page_marks",
     "page_picture",
     "picture",
@@ -26,6 +32,8 @@ __all__ = [
     "retry",
     "retry_failed",
     "rows",
+    "settings",
+    "share",
     "small_picture",
     "states",
     "store",

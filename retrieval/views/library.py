@@ -52,6 +52,7 @@ def _shelf(request: HttpRequest) -> dict[str, Any]:
         "found": shelf.found_documents(user, words) if words else [],
         "most_found": shelf.MAX_FOUND,
         "page_obj": page,
+        "usage": services.quotas.usage(user),
         "pager_query": urlencode([(name, value) for name, value in (("show", view), ("q", words)) if value]),
     }
 
