@@ -255,6 +255,8 @@ UPLOAD_KEEP_HOURS = env.int("UPLOAD_KEEP_HOURS", 24)
 UPLOADS_MAX_UNFINISHED = env.int("UPLOADS_MAX_UNFINISHED", 100)
 # Files that a page takes at once, and files in one archive.
 UPLOAD_MAX_FILES = env.int("UPLOAD_MAX_FILES", 500)
+# Bytes that the files of one archive may have unpacked.
+ARCHIVE_MAX_BYTES = env.int("ARCHIVE_MAX_BYTES", 512 * 1024 * 1024)
 MESSAGE_MAX_CHARS = env.int("MESSAGE_MAX_CHARS", 50_000)
 MESSAGE_MAX_FILES = env.int("MESSAGE_MAX_FILES", 20)
 TURN_MAX_SECONDS = env.int("TURN_MAX_SECONDS", 600)

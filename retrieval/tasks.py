@@ -5,13 +5,15 @@ from celery import shared_task
 from core import outbox
 from retrieval import ingestion
 from retrieval.ingestion import reindexing
-from retrieval.services import resumable, stores
+from retrieval.services import archives, resumable, stores
 
 outbox.register_group(ingestion.INGEST, ingestion.ingest, ingestion.GROUP, on_exhausted=ingestion.give_up)
 # what a person deleted is never left lying about, however often a worker dies over it
 outbox.register(ingestion.REMOVE, ingestion.remove, max_attempts=10_000)
 outbox.register(resumable.FINISH, resumable.finish_left_upload, on_exhausted=resumable.give_up_upload)
 outbox.register(resumable.EXPIRE, resumable.expire_upload, max_attempts=10_000)
+outbox.register(archives.UNPACK, archives.unpack, on_exhausted=archives.give_up_archive)
+outbox.register(archives.EXPIRE, archives.expire_archive, max_attempts=10_000)
 outbox.register(ingestion.REMOVE_STORE, ingestion.remove_store, max_attempts=10_000)
 outbox.register(ingestion.FREE, ingestion.free, max_attempts=10_000)
 # who died how often over which store is counted in the store's own row

@@ -27,7 +27,18 @@ from chat.models import (
     Turn,
 )
 from core.models import AccessToken, Endpoint, EndpointModel, Grant, Invitation, SignInLink, User, Work
-from retrieval.models import Chunk, Document, Picture, Quota, Reindexing, Revision, Upload, UploadPart
+from retrieval.models import (
+    Archive,
+    ArchiveEntry,
+    Chunk,
+    Document,
+    Picture,
+    Quota,
+    Reindexing,
+    Revision,
+    Upload,
+    UploadPart,
+)
 from tests import factories
 from tools.models import ToolCall
 
@@ -51,6 +62,16 @@ def upload(**values: Any) -> Upload:
     owner = factories.user()
     fields = {"client_id": uuid.uuid4(), "name": "a.txt", "size": 10, "expires_at": NOW(), **values}
     return Upload.objects.create(owner=owner, store=factories.store(owner=owner), **fields)
+
+
+def archive() -> Archive:
+    owner = factories.user()
+    fields = {"name": "a.zip", "sha256": HEX, "storage_name": "archives/x"}
+    return Archive.objects.create(owner=owner, store=factories.store(owner=owner), **fields)
+
+
+def archive_entry() -> ArchiveEntry:
+    return ArchiveEntry.objects.create(archive=archive(), position=0, name="a.txt", size=5)
 
 
 def upload_part() -> UploadPart:

@@ -14,6 +14,8 @@ NOTEBOOK = "application/x-ipynb+json"
 HTML = "text/html"
 MARKDOWN = "text/markdown"
 PLAIN = "text/plain"
+# not read itself: unpacked, and what is in it is
+ZIP = "application/zip"
 CSV = "text/csv"
 TSV = "text/tab-separated-values"
 JSON = "application/json"

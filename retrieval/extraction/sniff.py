@@ -34,6 +34,8 @@ _OFFICE_PARTS = (
     (b"ppt/presentation", kinds.PPTX),
     (b"xl/workbook", kinds.XLSX),
 )
+# What tells a file that is packed as an archive from an archive of files: other Office files, programs, iWork.
+_PACKAGE_PARTS = (b"[Content_Types].xml", b"META-INF/MANIFEST.MF", b"AndroidManifest.xml", b"Index/Document.iwa")
 _ZIP_TYPES = {b"application/epub+zip": kinds.EPUB, b"application/vnd.oasis.opendocument.text": kinds.ODT}
 _MAIL_HEADER = re.compile(rb"[A-Za-z][A-Za-z0-9-]*:[ \t]")
 _MAIL_MARKS = re.compile(rb"^(?:from|received|return-path|mime-version|message-id):", re.IGNORECASE | re.MULTILINE)
@@ -89,7 +91,9 @@ def _sniff_zip(stream: BinaryIO, head: bytes) -> str:
             return mime
     if int.from_bytes(head[6:8], "little") & 1:
         raise EncryptedFileError("This archive is protected by a password.")
-    raise UnsupportedTypeError("Archives are not read: upload the files in it.")
+    if head[30:38] == b"mimetype" or any(part in directory for part in _PACKAGE_PARTS):
+        raise UnsupportedTypeError("This kind of file is not read.")
+    return kinds.ZIP
 
 
 def _zip_directory(stream: BinaryIO) -> bytes:

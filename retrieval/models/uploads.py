@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
+from retrieval.models.archives import Archive
 from retrieval.models.documents import Document
 from retrieval.models.stores import VectorStore
 
@@ -15,7 +16,7 @@ class Upload(models.Model):
     """One file on its way into a store. `received` is how many bytes are stored: the offset of the next part.
 
     `client_id` is the browser's or script's name for it, so that a repeated beginning is the same upload. A document
-    that it becomes has the upload's own id; another one had the same content already.
+    that it becomes has the upload's own id; another one had the same content already. An archive is unpacked instead.
     """
 
     class State(models.TextChoices):
@@ -36,6 +37,7 @@ class Upload(models.Model):
     modified = models.BigIntegerField(null=True, blank=True, help_text="The file's own time, in milliseconds.")
     state = models.CharField(max_length=10, choices=State.choices, default=State.RECEIVING)
     document = models.ForeignKey(Document, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    archive = models.ForeignKey(Archive, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     error_code = models.CharField(max_length=50, blank=True, default="")
     error_message = models.CharField(max_length=500, blank=True, default="")
     expires_at = models.DateTimeField()
@@ -46,6 +48,7 @@ class Upload(models.Model):
         store_id: uuid.UUID
         owner_id: uuid.UUID
         document_id: uuid.UUID | None
+        archive_id: uuid.UUID | None
 
     class Meta:
         constraints = [

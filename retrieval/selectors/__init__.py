@@ -1,5 +1,6 @@
 """What is read of stores and documents, always within what a person may see. What one may not see is not found."""
 
+from retrieval.selectors.archives import ArchiveView, archive_views
 from retrieval.selectors.documents import (
     DocumentView,
     PagePart,
@@ -19,11 +20,13 @@ from retrieval.selectors.filters import DocumentFilter, cleaned_words
 from retrieval.selectors.listing import Counts, DocumentRow, counts, document_page, document_row, listed
 
 __all__ = [
+    "ArchiveView",
     "Counts",
     "DocumentFilter",
     "DocumentRow",
     "DocumentView",
     "PagePart",
+    "archive_views",
     "cleaned_words",
     "counts",
     "document_page",

@@ -1,6 +1,7 @@
 """What people do with stores and documents. Each service checks the right, does it, and tells who watches."""
 
 from retrieval import quotas
+from retrieval.services.archives import take
 from retrieval.services.attributes import change_attributes, set_attributes
 from retrieval.services.bulk import Outcome, Refusal, act_on_documents
 from retrieval.services.documents import delete_document, rename_document, retry_document
@@ -59,6 +60,7 @@ __all__ = [
     "retry_failed",
     "set_attributes",
     "share_store",
+    "take",
     "unfinished_uploads",
     "unshare_store",
     "update_store",

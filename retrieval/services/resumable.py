@@ -21,10 +21,11 @@ from core.outbox import Claim
 from retrieval import quotas, selectors
 from retrieval.errors import DamagedUploadError, EmptyFileError, OffsetError, TooLargeError, extraction_error
 from retrieval.ingestion.job import clean_reason
-from retrieval.models import Upload, UploadPart, VectorStore
+from retrieval.models import Archive, Upload, UploadPart, VectorStore
+from retrieval.services.archives import take
 from retrieval.services.names import clean_name, clean_path
 from retrieval.services.parts import Joined, Part, received_part, remove_parts, stored_part
-from retrieval.services.uploads import Readable, upload
+from retrieval.services.uploads import Readable
 
 FINISH = "retrieval.finish_upload"
 EXPIRE = "retrieval.expire_upload"
@@ -125,7 +126,7 @@ def _add(found: Upload, offset: int, part: Part, storage_name: str) -> Upload:
 
 
 def finish_upload(found: Upload) -> Upload:
-    """Make the document of an upload whose bytes are all there; may be done any number of times, and at once.
+    """Make the document of an upload whose bytes are all there, or take the archive. May be done often, and at once.
 
     What `upload` refuses is kept as the upload's end and raised, each time. Retryable errors leave it as it is.
     """
@@ -133,7 +134,7 @@ def finish_upload(found: Upload) -> Upload:
         raise extraction_error(found.error_code, found.error_message)
     if found.state == State.RECEIVED:
         try:
-            result = upload(
+            result = take(
                 user=found.owner,
                 store=found.store,
                 name=found.name,
@@ -146,7 +147,10 @@ def finish_upload(found: Upload) -> Upload:
                 raise
             _end(found, state=State.REFUSED, error_code=error.code, error_message=clean_reason(error.message))
             raise
-        _end(found, state=State.DONE, document=result.document)
+        if isinstance(result, Archive):
+            _end(found, state=State.DONE, archive=result)
+        else:
+            _end(found, state=State.DONE, document=result.document)
     return found
 
 

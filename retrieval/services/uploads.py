@@ -18,8 +18,9 @@ from core.errors import ConflictError
 from core.models import User
 from core.models.grants import Role
 from retrieval import ingestion, quotas, realtime, selectors
-from retrieval.errors import EmptyFileError, TooLargeError
+from retrieval.errors import EmptyFileError, TooLargeError, UnsupportedTypeError
 from retrieval.extraction import sniff
+from retrieval.extraction.kinds import ZIP
 from retrieval.models import Document, File, VectorStore
 from retrieval.search.scope import write_use
 from retrieval.services.documents import requeue
@@ -54,7 +55,7 @@ class Received:
 
 
 @dataclass(frozen=True, slots=True)
-class _New:
+class New:
     """The document that an upload makes where the store has none with this content."""
 
     id: uuid.UUID
@@ -80,14 +81,19 @@ def upload(
     `sniff` raises for kinds of file that are not read.
     """
     store = selectors.get_store(user, store.pk, Role.EDITOR)
-    new = _New(document_id or uuid.uuid4(), clean_name(name), clean_path(path))
+    new = New(document_id or uuid.uuid4(), clean_name(name), clean_path(path))
     with receiving(content, new.name) as received:
-        known = same_content(store, received.sha256)
-        if known is None:
-            with storing(received) as storage_name:
-                known = _record(user, store, new, received, storage_name)
-        else:
-            bring_back(known.file, received)
+        return put(user, store, new, received)
+
+
+def put(user: User, store: VectorStore, new: New, received: Received) -> UploadResult:
+    """Make the document of what was received, or find the one that is there. The caller has checked the right."""
+    known = same_content(store, received.sha256)
+    if known is None:
+        with storing(received) as storage_name:
+            known = _record(user, store, new, received, storage_name)
+    else:
+        bring_back(known.file, received)
     created = known.pk == new.id
     if not created:
         with transaction.atomic():
@@ -96,8 +102,8 @@ def upload(
 
 
 @contextmanager
-def receiving(content: Readable, name: str) -> Iterator[Received]:
-    """Read the upload to its end, or to the limit, measuring it on the way."""
+def receiving(content: Readable, name: str, *, archives: bool = False) -> Iterator[Received]:
+    """Read the upload to its end, or to the limit, measuring it on the way; archives only where they are wanted."""
     digest, size, limit = hashlib.sha256(), 0, settings.UPLOAD_MAX_BYTES
     with tempfile.NamedTemporaryFile(prefix="upload-") as copy:
         while block := content.read(_BLOCK):
@@ -110,7 +116,10 @@ def receiving(content: Readable, name: str) -> Iterator[Received]:
             raise EmptyFileError("This file is empty.")
         copy.flush()
         path = Path(copy.name)
-        yield Received(path, digest.hexdigest(), size, sniff(path, name))
+        mime_type = sniff(path, name)
+        if mime_type == ZIP and not archives:
+            raise UnsupportedTypeError("Archives are not unpacked here: upload the files in it.")
+        yield Received(path, digest.hexdigest(), size, mime_type)
 
 
 @contextmanager
@@ -140,7 +149,7 @@ def bring_back(file: File, received: Received) -> None:
 
 
 @transaction.atomic
-def _record(user: User, store: VectorStore, new: _New, received: Received, storage_name: str) -> Document:
+def _record(user: User, store: VectorStore, new: New, received: Received, storage_name: str) -> Document:
     """Write file, document and work in one transaction; uploads of the same content at once end in one document."""
     quotas.admit(user, sha256=received.sha256, size=received.size)
     file = own_file(user, received, storage_name)

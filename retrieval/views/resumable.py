@@ -79,7 +79,8 @@ def _told(upload: Upload) -> JsonResponse:
         "received": upload.received,
         "parts": list(upload.parts.values_list("start", "size", "sha256")),
         "document": str(document.pk) if document else None,
-        "created": document is not None and document.pk == upload.pk,
+        "archive": str(upload.archive_id) if upload.archive_id else None,
+        "created": upload.archive_id is not None or (document is not None and document.pk == upload.pk),
         "html": document_html(document) if document else "",
         "kept_as": document.name if document else "",
     }

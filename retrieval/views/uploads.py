@@ -14,7 +14,7 @@ from core.errors import InvalidInputError
 from core.http import answered, answered_as_json, signed_in, wants_json
 from core.models.grants import Role
 from retrieval import selectors, services
-from retrieval.models import VectorStore
+from retrieval.models import Archive, VectorStore
 from retrieval.views.answers import document_html
 from retrieval.views.receiving import receives_file
 
@@ -27,11 +27,17 @@ def _store(request: HttpRequest, store_id: uuid.UUID) -> VectorStore:
 def upload(request: HttpRequest, store_id: uuid.UUID, content: "UploadedFile[Any]") -> HttpResponseBase:
     """POST multipart `file`: 201 (200 for content that is there already) `{document, html, created, kept_as}`.
 
-    `path` may say in which folders the file was.
+    `path` may say in which folders the file was. An archive is answered with 202 `{archive}`, and `states` says how far
+    it is.
     """
     store = _store(request, store_id)
     path = request.POST.get("path", "")
-    result = services.upload(user=signed_in(request), store=store, name=content.name or "", content=content, path=path)
+    result = services.take(user=signed_in(request), store=store, name=content.name or "", content=content, path=path)
+    if isinstance(result, Archive):
+        if wants_json(request):
+            return JsonResponse({"archive": str(result.pk), "created": True}, status=202)
+        messages.info(request, "The archive is being unpacked.")
+        return redirect(store)
     if wants_json(request):
         document = result.document
         answer = {
@@ -49,17 +55,19 @@ def upload(request: HttpRequest, store_id: uuid.UUID, content: "UploadedFile[Any
 @require_POST
 @answered_as_json
 def states(request: HttpRequest, store_id: uuid.UUID) -> HttpResponseBase:
-    """How far documents are: POST `ids` with commas, answered with {id: {state, label, message, retryable}}.
+    """How far documents and one's archives are: POST `ids` with commas, answered with what `_state` says for each.
 
     What is gone is left out.
     """
     store = selectors.get_store(signed_in(request), store_id)
     documents = selectors.store_documents(store).filter(pk__in=_ids(request))
-    views = [selectors.document_view(document) for document in documents]
-    return JsonResponse({str(view.id): _state(view) for view in views})
+    told = {str(document.pk): _state(selectors.document_view(document)) for document in documents}
+    for archive in selectors.archive_views(signed_in(request), store, _ids(request)):
+        told[str(archive.id)] = _state(archive)
+    return JsonResponse(told)
 
 
-def _state(view: selectors.DocumentView) -> dict[str, Any]:
+def _state(view: selectors.DocumentView | selectors.ArchiveView) -> dict[str, Any]:
     return {"state": view.state, "label": view.label, "message": view.message, "retryable": view.retryable}
 
 

@@ -18,6 +18,8 @@ from tests.sound_rows import (
     HEX,
     NOW,
     access_token,
+    archive,
+    archive_entry,
     attachment,
     background_call,
     call,
@@ -153,6 +155,18 @@ CASES: dict[str, list[Case]] = {
     ],
     "file_not_empty": [(lambda: factories.file(b"x"), lambda row: change(row, size=0))],
     "document_once_per_store": [(document, lambda row: twin(row, name="other.txt"))],
+    "archive_unpacked_once": [(archive, lambda row: twin(row, name="other.zip"))],
+    "archive_state_fits": [
+        (archive, lambda row: change(row, state="failed")),
+        (archive, lambda row: change(row, error_code="x")),
+        (archive, lambda row: change(row, state="dreaming")),
+    ],
+    "archive_entry_once": [(archive_entry, lambda row: twin(row, name="other.txt"))],
+    "archive_entry_state_fits": [
+        (archive_entry, lambda row: change(row, state="refused")),
+        (archive_entry, lambda row: change(row, error_code="x")),
+        (archive_entry, lambda row: change(row, state="dreaming")),
+    ],
     "upload_once": [(upload, lambda row: twin(row, name="other.txt"))],
     "upload_not_empty": [
         (

@@ -132,9 +132,10 @@ def test_an_archive_with_a_password() -> None:
         sniff(bytes(content), "a.zip")
 
 
-def test_archives_are_named_as_such() -> None:
-    with pytest.raises(UnsupportedTypeError, match="Archives"):
-        sniff(zipped("letter.txt"), "a.docx")
+def test_archives_are_told_from_what_is_packed_like_them() -> None:
+    assert sniff(zipped("letter.txt"), "a.docx") == kinds.ZIP
+    with pytest.raises(UnsupportedTypeError):
+        sniff(zipped("META-INF/MANIFEST.MF"), "a.zip")
 
 
 def test_a_container_cut_short() -> None:

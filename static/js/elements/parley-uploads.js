@@ -102,9 +102,9 @@ class ParleyUploads extends HTMLElement {
    * @param {UploadRow} row
    * @param {import("../lib/uploading.js").Uploaded} uploaded
    */
-  #uploaded(row, { created, kept_as: keptAs, document: id, state = "" }) {
-    const told = { document: id, store: this.dataset.store, state };
-    document.dispatchEvent(new CustomEvent("document.uploaded", { detail: told }));
+  #uploaded(row, { created, kept_as: keptAs, document: id }) {
+    const told = { document: id, store: this.dataset.store, state: "" };
+    if (id) document.dispatchEvent(new CustomEvent("document.uploaded", { detail: told }));
     if (
       created || this.#rows.some((other) => other !== row && other.id === id && other.state === "cancelled")
     ) {

@@ -26,6 +26,7 @@ export class UploadRow {
   /** @type {string} the document or archive that it became */
   id = "";
   retryable = false;
+  isArchive = false;
   #page;
   #sending;
   #stop = new AbortController();
@@ -72,7 +73,8 @@ export class UploadRow {
         waits: () => this.show("offline"),
         begun: this.#page.begun,
       });
-      this.id = uploaded.document;
+      this.isArchive = Boolean(uploaded.archive);
+      this.id = uploaded.document ?? uploaded.archive ?? "";
       this.#page.uploaded(this, uploaded);
     } catch (error) {
       if (!(error instanceof UploadError)) return;
@@ -98,7 +100,7 @@ export class UploadRow {
     if (changed || message) {
       find(element, "[data-message]").textContent = message;
       find(element, "[data-again]").hidden = !(retryable || state === "cancelled");
-      find(element, "[data-cancel]").hidden = !(SENDING.has(state) || state === "reading");
+      find(element, "[data-cancel]").hidden = !SENDING.has(state) && (state !== "reading" || this.isArchive);
       this.#page.changed(this);
     }
   }

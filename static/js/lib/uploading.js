@@ -9,7 +9,7 @@ import { Parts } from "./parts.js";
 import { ask, LostError, UploadError } from "./sending.js";
 
 /** @typedef {import("./gather.js").Found} Found */
-/** @typedef {{document: string, html: string, created: boolean, kept_as: string, state?: string}} Uploaded */
+/** @typedef {{document: string | null, archive?: string, html: string, created: boolean, kept_as: string}} Uploaded */
 /**
  * Where files go. `fields` go with each; `failure` is said where the server did not get to say anything.
  * @typedef {{url: string, partsUrl: string, partBytes: number, failure: string, fields?: Record<string, string>}} Target
