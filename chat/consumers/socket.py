@@ -17,6 +17,7 @@ from chat.consumers.connection import AWAY, FLOODED, RIGHT_WITHDRAWN, SESSION_EN
 from chat.consumers.documents import DocumentWatch
 from chat.consumers.feed import Feed
 from chat.consumers.hearing import Hearing
+from chat.consumers.indexing import IndexWatch
 from chat.consumers.reading import MAX_FRAME_BYTES, read, ref_of
 from chat.consumers.starting import start
 from chat.consumers.watching import ConversationWatch, created_frame, withdrawn_frame
@@ -83,6 +84,7 @@ class ChatConsumer(Connection):
             return
         self.user = user
         self._documents = DocumentWatch(user, self._put_frame)
+        self._indexing = IndexWatch(user, self._put_frame)
         self._feed = Feed(user, self._put)
         self._begin_sending()
         self._spawn(self._recheck())
@@ -192,6 +194,7 @@ class ChatConsumer(Connection):
         if watch := self._watches.get(topic.id) if topic.id else None:
             await watch.sync(frame.live)
         await self._documents.begin(topic)
+        await self._indexing.begin(topic)
 
     async def _join(self, topic: topics.Topic) -> None:
         if topic.name in self._topics:
@@ -220,6 +223,10 @@ class ChatConsumer(Connection):
     @_may_be_lost
     async def document_hint(self, message: dict[str, Any]) -> None:
         await self._documents.send(message["document"], message["store"])
+
+    @_may_be_lost
+    async def reindexing_hint(self, message: dict[str, Any]) -> None:
+        await self._indexing.send(uuid.UUID(message["store"]))
 
     @_may_be_lost
     async def store_hint(self, message: dict[str, Any]) -> None:
@@ -286,6 +293,7 @@ class ChatConsumer(Connection):
             return
         await self._hearing.again()
         await self._documents.again()
+        await self._indexing.again()
         for watch in list(self._watches.values()):
             await watch.sync()
 

@@ -8,17 +8,19 @@ from django.template.loader import render_to_string
 from chat.models import Conversation, Turn
 from chat.realtime import hints
 from chat.rendering.pages import conversation_entry
-from chat.rendering.protocol import ConversationChanged, ConversationMemory, DocumentChanged
+from chat.rendering.protocol import ConversationChanged, ConversationMemory, DocumentChanged, ReindexingChanged
 from core import statements
 from core.errors import InvalidInputError, NotFoundError
 from core.models import User
-from retrieval.models import Document, VectorStore
+from retrieval.models import Document, Reindexing, VectorStore
 from retrieval.realtime import store_group
-from retrieval.selectors import document_view
+from retrieval.selectors import document_view, last_reindexing
 
 # Documents of a topic that are sent when it is subscribed to.
 MAX_DOCUMENTS = 100
 ON_THEIR_WAY = frozenset(set(Document.State.values) - {Document.State.READY, Document.State.FAILED})
+# What a store that was indexed anew stays in.
+INDEXED = frozenset({Reindexing.State.DONE, Reindexing.State.CANCELLED})
 
 
 _ENTRY = """
@@ -119,6 +121,15 @@ def _document_frame(document: Document) -> DocumentChanged:
         "state": document.state,
         "html": render_to_string("retrieval/_partials/document.html", {"document": view}),
     }
+
+
+def reindexing_frame(user: User, store_id: uuid.UUID) -> ReindexingChanged | None:
+    """Return how far a store that this person may see is on its way to another index; None where it never was."""
+    last = last_reindexing(user, store_id)
+    if last is None:
+        return None
+    html = render_to_string("retrieval/_partials/reindexing.html", {"last": last})
+    return {"type": "reindexing.changed", "store": str(store_id), "state": last.state, "html": html}
 
 
 def conversation_frame(user: User, conversation_id: uuid.UUID) -> ConversationChanged | None:

@@ -10,7 +10,7 @@ from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict
 
 from chat.models import Turn
-from retrieval.models import Document
+from retrieval.models import Document, Reindexing
 
 Id = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid"})]
 TurnStatus = Annotated[str, WithJsonSchema({"enum": list(Turn.Status.values)})]
@@ -156,6 +156,15 @@ class DocumentRemoved(TypedDict):
     store: Id
 
 
+class ReindexingChanged(TypedDict):
+    """A store that is being indexed anew moved on; `html` says how far."""
+
+    type: Literal["reindexing.changed"]
+    store: Id
+    state: Annotated[str, WithJsonSchema({"enum": list(Reindexing.State.values)})]
+    html: str
+
+
 class ConversationChanged(TypedDict):
     """A conversation's entry in the list."""
 
@@ -203,6 +212,7 @@ Frame = (
     | TurnFinal
     | TurnWithdrawn
     | DocumentFrame
+    | ReindexingChanged
     | ConversationChanged
     | ConversationMemory
     | Pong

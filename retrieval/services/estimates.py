@@ -14,7 +14,7 @@ from decimal import Decimal
 from django.db import connection
 from django.db.models import QuerySet, Sum
 
-from core.models import EndpointModel
+from core.models import Endpoint, EndpointModel
 from retrieval.chunking.piece import header_tokens
 from retrieval.embeddings.batches import MAX_TEXTS, MAX_TOKENS
 from retrieval.models import Document, Reindexing, VectorStore
@@ -58,11 +58,13 @@ def of_stores(stores: QuerySet[VectorStore], model: EndpointModel) -> Estimate:
     counts = live.aggregate(chunks=Sum("chunk_count", default=0), tokens=Sum("token_count", default=0))
     chunks, tokens = counts["chunks"], counts["tokens"]
     tokens = round((tokens + chunks * _header_tokens(stores)) * model.token_ratio)
+    is_asked = model.endpoint.provider != Endpoint.Provider.HASHING
+    price = model.input_price if is_asked else Decimal(0)
     return Estimate(
         chunks=chunks,
         tokens=tokens,
-        cost=None if model.input_price is None else model.input_price * tokens / _PER_MILLION,
-        requests=max(math.ceil(chunks / MAX_TEXTS), math.ceil(tokens / MAX_TOKENS)),
+        cost=None if price is None else price * tokens / _PER_MILLION,
+        requests=max(math.ceil(chunks / MAX_TEXTS), math.ceil(tokens / MAX_TOKENS)) if is_asked else 0,
         duration=_duration(model, chunks),
     )
 

@@ -6,6 +6,7 @@ from retrieval.views.documents import document
 from retrieval.views.library import library, rows, store
 from retrieval.views.originals import file
 from retrieval.views.pictures import page_marks, page_picture, picture, small_picture
+from retrieval.views.reindexing import change_reindexing, indexing, rechunk
 from retrieval.views.resumable import begin, upload_parts
 from retrieval.views.stores import answer_offer, change_share, delete_store, keep, offer, settings, share
 from retrieval.views.uploads import retry_failed, states, upload
@@ -14,12 +15,14 @@ __all__ = [
     "answer_offer",
     "begin",
     "bulk",
+    "change_reindexing",
     "change_share",
     "delete",
     "delete_store",
     "dismiss",
     "document",
     "file",
+    "indexing",
     "keep",
     "library",
     "move",
@@ -27,6 +30,7 @@ __all__ = [
     "page_marks",
     "page_picture",
     "picture",
+    "rechunk",
     "rename",
     "replace",
     "retry",

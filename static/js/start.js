@@ -12,6 +12,7 @@ import "./elements/parley-composer.js";
 import "./elements/parley-citation-panel.js";
 import "./elements/parley-sent.js";
 import "./elements/parley-memory.js";
+import "./elements/parley-reindexing.js";
 import "./elements/parley-remembering.js";
 import "./elements/parley-connection.js";
 import "./elements/parley-conversations.js";
