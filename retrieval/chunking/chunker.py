@@ -13,6 +13,7 @@ from core.tokens import count_tokens
 from retrieval.chunking.header import header_line
 from retrieval.chunking.piece import Piece
 from retrieval.chunking.segments import Span, segments
+from retrieval.chunking.tables import Tables
 from retrieval.extraction import Extraction, Heading
 from retrieval.extraction.kinds import MARKED_DOWN
 
@@ -59,6 +60,7 @@ class _Describer:
         self._page_numbers = [number for _, number in filled]
         self._heading_offsets = [heading.offset for heading in extraction.headings]
         self._paths = list(_paths(extraction.headings))
+        self._tables = Tables(extraction)
 
     def __call__(self, span: Span) -> Piece:
         start, end = span
@@ -83,7 +85,9 @@ class _Describer:
 
     def _path(self, offset: int) -> tuple[str, ...]:
         index = bisect_right(self._heading_offsets, offset) - 1
-        return self._paths[index] if index >= 0 else ()
+        path = self._paths[index] if index >= 0 else ()
+        columns = self._tables.columns_above(offset)
+        return (*path, columns) if columns else path
 
 
 def _paths(headings: tuple[Heading, ...]) -> Iterator[tuple[str, ...]]:

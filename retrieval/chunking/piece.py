@@ -10,7 +10,8 @@ class Piece:
     """A span of an extraction's text: `extraction.text[start:end] == text`.
 
     `page_start` and `page_end` count from 1, None for kinds without pages. `heading_path` holds the titles above the
-    piece, the outermost first. `tokens` counts `text` (o200k). `header` is for indexing only, never shown or quoted.
+    piece, the outermost first, and the columns of a table that began before it. `tokens` counts `text` (o200k).
+    `header` is for indexing only, never shown or quoted.
     """
 
     start: int

@@ -168,6 +168,70 @@ def test_markdown_blocks_stay_whole() -> None:
     assert sum(table.strip() in piece.text for piece in pieces) == 1
 
 
+@settings(deadline=None, max_examples=80)
+@given(st.lists(st.lists(st.tuples(st.integers(0, 3), texts), max_size=4), min_size=1, max_size=5), sizes)
+def test_laws_with_pages_and_headings(pages: list[list[tuple[int, str]]], max_tokens: int) -> None:
+    builder = TextBuilder(BOUNDS)
+    builder.block("It begins before the first page.")
+    for page in pages:
+        builder.begin_page()
+        for level, text in page:
+            if level:
+                builder.heading(level, text)
+            else:
+                builder.block(text)
+        builder.end_page()
+    extraction = builder.finish(mime=kinds.PDF, extractor="test")
+    pieces = chunk(extraction, title="Any", max_tokens=max_tokens)
+    check_laws(extraction, pieces, max_tokens)
+    titles = {heading.title for heading in extraction.headings}
+    for piece in pieces:
+        above = [heading.title for heading in extraction.headings if heading.offset <= piece.start]
+        assert titles.issuperset(piece.heading_path) or " | " in piece.text
+        assert not above or piece.heading_path[-1] == above[-1] or " | " in piece.text
+
+
+def rows(count: int) -> str:
+    return "".join(f"| vessel number {n} | {n * 12} EUR | berth {n % 7} of the north pier |\n" for n in range(count))
+
+
+TABLE = "| Ship | Fee | Berth |\n|---|---|---|\n"
+
+
+def test_a_table_that_is_cut_keeps_the_names_of_its_columns() -> None:
+    text = f"# Fees\n\n{SENTENCE * 3}\n\n{TABLE}{rows(60)}\n# Law\n\n{SENTENCE * 3}"
+    pieces = chunk(marked_down(text), title="fees.md")
+    parts = [piece for piece in pieces if "vessel number" in piece.text]
+    assert len(parts) > 3
+    for piece in parts[1:]:
+        assert piece.heading_path == ("Fees", "Ship | Fee | Berth")
+        assert piece.header == "fees.md — Fees › Ship | Fee | Berth"
+        assert "Ship" not in piece.text
+        assert piece.text.startswith("| vessel")  # cut between rows
+    assert [piece.heading_path for piece in pieces if "keeper" in piece.text] == [("Fees",), ("Law",)]
+
+
+def test_columns_are_those_of_the_readers_too_but_not_of_code_and_numbers() -> None:
+    cells = "Ship | Fee\n" + "".join(f"vessel {n} of the harbour | {n} EUR\n" for n in range(80))
+    pieces = chunk(plain(cells))
+    assert {piece.heading_path for piece in pieces[1:]} == {("Ship | Fee",)}
+    assert pieces[0].heading_path == ()
+    for unnamed in (
+        Extraction(mime="text/x-source-shell", text=cells, extractor="test"),
+        plain(cells.replace("Ship | Fee", "1 | 2")),
+        plain(cells.replace(" | ", " / ")),
+    ):
+        assert {piece.heading_path for piece in chunk(unnamed)} == {()}
+
+
+def test_of_many_columns_as_many_are_named_as_fit() -> None:
+    head = " | ".join(f"Column number {n}" for n in range(40))
+    pieces = chunk(plain(f"{head}\n" + ("value | " * 40 + "\n") * 30))
+    (path,) = {piece.heading_path for piece in pieces[2:]}
+    assert path[0].startswith("Column number 0 | ")
+    assert len(path[0]) <= 120
+
+
 def test_headers() -> None:
     assert header_line("Handbook", ("Lamp", "Wick"), 3, 3) == "Handbook — Lamp › Wick — page 3"
     assert header_line("Handbook", ("handbook", "Wick"), 3, 4) == "Handbook — Wick — pages 3–4"
