@@ -95,6 +95,17 @@ class DocumentAdmin(DocumentAdminBase):
     def has_delete_permission(self, request: HttpRequest, obj: Document | None = None) -> bool:
         return False
 
+    def save_model(self, request: HttpRequest, obj: Document, form: "ModelForm[Document]", change: bool) -> None:
+        """By the services: a name may be part of what is indexed."""
+        person = signed_in(request)
+        try:
+            if "name" in form.changed_data:
+                services.rename_document(user=person, document_id=obj.pk, name=obj.name)
+            if "attributes" in form.changed_data:
+                services.set_attributes(user=person, document_id=obj.pk, attributes=obj.attributes)
+        except ParleyError as error:
+            self.message_user(request, error.message, messages.ERROR)
+
     @admin.action(description="Try again what failed", permissions=["change"])
     def try_again(self, request: HttpRequest, documents: QuerySet[Document]) -> None:
         _for_each(self, request, documents, services.retry_document, "%d tried again.")

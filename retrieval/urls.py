@@ -36,6 +36,7 @@ urlpatterns = [
     path("documents/<uuid:document_id>/rename/", views.rename, name="rename"),
     path("documents/<uuid:document_id>/move/", views.move, name="move"),
     path("documents/<uuid:document_id>/replace/", views.replace, name="replace"),
+    path("documents/<uuid:document_id>/attributes/", views.attributes, name="attributes"),
     path("documents/<uuid:document_id>/dismiss/", views.dismiss, name="dismiss"),
     path("documents/<uuid:document_id>/file/", views.file, name="file"),
     path("documents/<uuid:document_id>/pages/<int:number>.webp", views.page_picture, name="page_picture"),

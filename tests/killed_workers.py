@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
+from django.db import connection
 from django.utils import timezone
 
 from core import outbox
@@ -41,3 +42,14 @@ def expire() -> None:
     backends.await_end(backends.database_url(), {"worker"})
     assert Work.objects.filter(state="running").update(lease_until=timezone.now() - timedelta(seconds=1)) == 1
     outbox.relay()
+
+
+def it_waits_for_a_lock() -> bool:
+    """PostgreSQL serves others too, whose locks are none of ours."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_clear_snapshot()")  # else a transaction sees what it saw first
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE wait_event_type = 'Lock' AND application_name = 'worker' AND datname = current_database()"
+        )
+        return bool(cursor.fetchone()[0])

@@ -32,6 +32,9 @@ def remove_store(claim: Claim) -> None:
     documents = Document.objects.filter(store=store)
     with transaction.atomic():
         claim.guard()
+        # what was on its way here stays where it is
+        coming = documents.filter(life=Document.Life.PENDING).exclude(replaces__store=store)
+        Document.objects.filter(replacements__in=coming).update(notice_kind=Document.Notice.NONE, notice="")
         # who works on one notices, and writes nothing more
         documents.exclude(life=Document.Life.DELETING).update(life=Document.Life.DELETING)
     for table in _TABLES:

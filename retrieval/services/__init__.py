@@ -2,7 +2,7 @@
 
 from retrieval import quotas
 from retrieval.services.archives import take
-from retrieval.services.attributes import change_attributes, set_attributes
+from retrieval.services.attributes import change_attributes, read_attributes, set_attributes
 from retrieval.services.bulk import Outcome, Refusal, act_on_documents
 from retrieval.services.documents import delete_document, rename_document, retry_document
 from retrieval.services.moving import move_document
@@ -54,6 +54,7 @@ __all__ = [
     "move_document",
     "offer_store",
     "quotas",
+    "read_attributes",
     "rename_document",
     "replace_document",
     "retry_document",

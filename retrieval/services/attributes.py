@@ -3,6 +3,7 @@
 The limits are those that the Assistants API had for a file's attributes. A date is a text like 2026-11-21.
 """
 
+import json
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -53,13 +54,38 @@ def change_attributes(*, user: User, document_ids: Sequence[uuid.UUID], attribut
     return len(documents)
 
 
+def read_attributes(text: str) -> dict[str, Any]:
+    """The attributes that somebody wrote down, one a line like `area: HR` or all as a JSON object.
+
+    The opposite of `written`. A value that JSON knows as a number, true, false, a list or a text in quotes is that, any
+    other a text as it stands. Raises InvalidInputError.
+    """
+    whole = _read(text.strip())
+    if isinstance(whole, dict):
+        return whole
+    attributes: dict[str, Any] = {}
+    for line in filter(None, map(str.strip, text.split("\n"))):
+        key, colon, value = (part.strip() for part in line.partition(":"))
+        if not colon or not key or not value:
+            raise InvalidInputError(f"Write one attribute a line, like “area: HR”. This is none: “{line[:80]}”.")
+        if key in attributes:
+            raise InvalidInputError(f"“{key}” stands there twice.")
+        attributes[key] = _read(value)
+    return attributes
+
+
+def written(attributes: Mapping[str, Any]) -> str:
+    """These attributes as `read_attributes` takes them."""
+    return "\n".join(f"{key}: {_written(value)}" for key, value in attributes.items())
+
+
 def check_attributes(attributes: Mapping[str, Any], *, known: Mapping[str, Any]) -> None:
     """Raise InvalidInputError for what cannot be the attributes of a document; what is `known` of it may stay."""
     if len(attributes) > MAX_ATTRIBUTES:
         raise InvalidInputError(f"A document has at most {MAX_ATTRIBUTES} attributes.")
     for key, value in attributes.items():
-        if not isinstance(key, str) or not 1 <= len(key) <= MAX_KEY_CHARS or not fit(key) or key != key.strip():
-            raise InvalidInputError(f"The name of an attribute has 1 to {MAX_KEY_CHARS} characters.")
+        if not isinstance(key, str) or not 1 <= len(key) <= MAX_KEY_CHARS or not fit(key) or not _is_name(key):
+            raise InvalidInputError(f"The name of an attribute has 1 to {MAX_KEY_CHARS} characters, and no colon.")
         if key in BUILT_IN:
             raise InvalidInputError(f"“{key}” is known of every document and cannot be set.")
         if not _is_value(value) and (key not in known or value != known[key]):
@@ -67,6 +93,29 @@ def check_attributes(attributes: Mapping[str, Any], *, known: Mapping[str, Any])
                 f"“{key}” has to be a text of at most {MAX_VALUE_CHARS} characters, a number, true or false, "
                 f"or a list of at most {MAX_ITEMS} texts."
             )
+
+
+def _is_name(key: str) -> bool:
+    """Whether it can be told from its value, and from an object, where it is written down."""
+    return key == " ".join(key.split()) and ":" not in key and not key.startswith("{")
+
+
+def _read(value: str) -> object:
+    try:
+        found = json.loads(value, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return value
+    return value if found is None else found
+
+
+def _no_constant(name: str) -> object:
+    """NaN and the like are no JSON, though Python reads them."""
+    raise ValueError(name)
+
+
+def _written(value: object) -> str:
+    is_plain = isinstance(value, str) and value == " ".join(value.split()) != "" and _read(value) == value
+    return value if is_plain and isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _is_value(value: object) -> bool:

@@ -4,7 +4,7 @@ import uuid
 
 from django.db import transaction
 
-from core.errors import ConflictError
+from core.errors import ConflictError, NotFoundError
 from core.models import User
 from core.models.grants import Role
 from retrieval import ingestion, realtime, selectors
@@ -31,6 +31,8 @@ def move_document(*, user: User, document_id: uuid.UUID, store_id: uuid.UUID) ->
     if pending_for(document):
         raise ConflictError("Something is on its way to take its place. Wait for that or dismiss it first.")
     stores = {store: lock_store(store) for store in sorted({document.store_id, target.pk})}
+    if stores[target.pk].deleted_at is not None:
+        raise NotFoundError("There is no such vector store.")
     twin = Document.objects.live().filter(store=target, sha256=document.sha256).first()
     if twin is not None:
         raise ConflictError(f"The same content is in “{target.name}” already, as “{twin.name}”.")

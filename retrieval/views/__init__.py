@@ -1,6 +1,6 @@
 """Pages and addresses of the library. They parse, call a service or selector, and answer."""
 
-from retrieval.views.actions import delete, dismiss, move, rename, replace, retry
+from retrieval.views.actions import attributes, delete, dismiss, move, rename, replace, retry
 from retrieval.views.bulk import bulk
 from retrieval.views.documents import document
 from retrieval.views.library import library, rows, store
@@ -13,6 +13,7 @@ from retrieval.views.uploads import retry_failed, states, upload
 
 __all__ = [
     "answer_offer",
+    "attributes",
     "begin",
     "bulk",
     "change_reindexing",

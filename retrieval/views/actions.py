@@ -59,6 +59,15 @@ def move(request: HttpRequest, document_id: uuid.UUID) -> HttpResponseBase:
 
 @require_POST
 @answered
+def attributes(request: HttpRequest, document_id: uuid.UUID) -> HttpResponseBase:
+    """POST `attributes`: all that the document is to have, one a line, or as a JSON object."""
+    text = request.POST.get("attributes", "")
+    wanted = services.read_attributes(text)
+    return _done(request, services.set_attributes(user=signed_in(request), document_id=document_id, attributes=wanted))
+
+
+@require_POST
+@answered
 def dismiss(request: HttpRequest, document_id: uuid.UUID) -> HttpResponseBase:
     """Give up what was to take the document's place."""
     return _done(request, services.dismiss_replacement(user=signed_in(request), document_id=document_id))

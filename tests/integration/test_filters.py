@@ -3,10 +3,12 @@
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from html import unescape
 from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +20,7 @@ from retrieval.models import Document, VectorStore
 from retrieval.search import Query, besides_conversations, parse_filter, retrieve_now, whole
 from retrieval.search.filters import filter_sql
 from tests import factories
+from tests.admin_pages import page
 
 pytestmark = pytest.mark.django_db
 
@@ -239,3 +242,37 @@ class TestAttributes:
         with pytest.raises(InvalidInputError):
             services.change_attributes(user=owner, document_ids=ids, attributes=full)
         assert list(Document.objects.values_list("attributes", flat=True)) == [{"year": 2}] * 2
+
+
+class TestForm:
+    def test_the_page_takes_what_it_shows(self, client: Client) -> None:
+        document = factories.document(factories.store(owner=factories.user()), attributes={"area": "HR", "year": 2026})
+        reader = factories.user()
+        factories.grant(document.store, reader)
+        assert document.store.owner
+        client.force_login(document.store.owner)
+        html = unescape(client.get(document.get_absolute_url()).content.decode())
+        assert "area: HR\nyear: 2026</textarea>" in html
+        address = f"{document.get_absolute_url()}attributes/"
+        assert client.post(address, {"attributes": "area: IT"}).status_code == 302
+        document.refresh_from_db()
+        assert document.attributes == {"area": "IT"}
+        refused = client.post(address, {"attributes": "area"}, headers={"accept": "application/json"})
+        assert (refused.status_code, refused.json()["code"]) == (400, "invalid_input")
+        client.force_login(reader)
+        assert "textarea" not in client.get(document.get_absolute_url()).content.decode()
+        assert client.post(address, {"attributes": "area: HR"}).status_code == 403
+        document.refresh_from_db()
+        assert document.attributes == {"area": "IT"}
+
+    def test_the_admin_changes_them_by_the_same_rules(self, client: Client) -> None:
+        document = factories.document(factories.store(owner=factories.user()), name="a.txt")
+        client.force_login(factories.superuser())
+        address = page("retrieval_document_change", document.pk)
+        client.post(address, {"name": "b\n.txt", "attributes": '{"year": 2026}'})
+        document.refresh_from_db()
+        assert (document.name, document.attributes) == ("b .txt", {"year": 2026})
+        html = client.post(address, {"name": "b .txt", "attributes": '{"kind": 1}'}, follow=True).content.decode()
+        assert "cannot be set" in unescape(html)
+        document.refresh_from_db()
+        assert document.attributes == {"year": 2026}

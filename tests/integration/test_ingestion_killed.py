@@ -1,30 +1,19 @@
 """A worker that is killed in the middle of a stage: another one goes on, nothing is lost, doubled or stuck."""
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 
 from core.models import Work
 from retrieval.models import Chunk, Document, Revision, VectorStore
 from tests import factories
 from tests.ingesting import assert_whole, put_file, work
-from tests.killed_workers import expire, worker
+from tests.killed_workers import expire, it_waits_for_a_lock, worker
 from tests.responses_server import ResponsesServer
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 HOLD = {"hold": "embedding", "endpoint": "embeddings"}
-
-
-def it_waits_for_a_lock() -> bool:
-    """PostgreSQL serves others too, whose locks are none of ours."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_stat_clear_snapshot()")  # else a transaction sees what it saw first
-        cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE wait_event_type = 'Lock' AND application_name = 'worker' AND datname = current_database()"
-        )
-        return bool(cursor.fetchone()[0])
 
 
 def take_over() -> None:
