@@ -9,7 +9,7 @@ from core.models import User
 from core.models.grants import Role
 from retrieval import ingestion, realtime, selectors
 from retrieval.ingestion.rows import lock_store, move_chunks
-from retrieval.models import Document, VectorStore
+from retrieval.models import Document, Reindexing, VectorStore
 from retrieval.services.documents import locked, pending_for
 
 
@@ -44,7 +44,12 @@ def move_document(*, user: User, document_id: uuid.UUID, store_id: uuid.UUID) ->
 
 
 def _alike(document: Document, one: VectorStore, other: VectorStore) -> bool:
-    """Whether the other store would index the document as it is indexed; its own may have other sizes by now."""
+    """Whether the other store would index the document as it is indexed; its own may have other sizes by now.
+
+    A store on its way to another index goes through its chunks in their order: what came along would be left out.
+    """
+    if Reindexing.objects.filter(store__in=[one, other], state__in=Reindexing.OPEN).exists():
+        return False
     same_chunks = all(getattr(document, field) == getattr(other, field) for field in ("chunk_tokens", "chunk_overlap"))
     return same_chunks and one.embedding_model_id == other.embedding_model_id
 

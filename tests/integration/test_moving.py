@@ -6,7 +6,7 @@ from core.errors import ConflictError, InvalidInputError, NotFoundError, Permiss
 from core.models import User, Work
 from core.models.grants import Role
 from retrieval import services
-from retrieval.models import Chunk, ChunkEmbedding, Document, Revision, VectorStore
+from retrieval.models import Chunk, ChunkEmbedding, Document, Reindexing, Revision, VectorStore
 from retrieval.search import Query, retrieve_now
 from tests import factories
 from tests.ingesting import assert_whole, counted, frequencies, indexed, languages, let_time_pass, put, put_file, work
@@ -85,6 +85,24 @@ class TestMove:
         assert finds(two, "spring tides") == {"tides.md"}
         assert Document.objects.count() == 2
         assert not Work.objects.exists()
+
+    def test_a_store_on_its_way_to_another_index_is_not_given_rows_of_the_former(self, owner: User) -> None:
+        model = factories.embedding_model()
+        one, two = factories.store(owner=owner, model=model), factories.store(owner=owner, model=model)
+        document = put_file(one, "tides.md")
+        work()
+        opened = Reindexing.objects.create(
+            store=two, kind="model", state="failed", error_code="x", error_message="It failed.", from_model=model,
+            to_model=factories.embedding_model(),
+        )  # fmt: skip
+        assert opened.state in Reindexing.OPEN
+        moved = services.move_document(user=owner, document_id=document.pk, store_id=two.pk)
+        assert (moved.store, moved.notice_kind) == (one, "running")
+        work()
+        document = Document.objects.get()
+        assert document.store == two
+        assert_whole(document)
+        assert_counted(one, two)
 
     def test_not_yet_read_it_is_read_there(self, owner: User) -> None:
         one, two = factories.store(owner=owner), factories.store(owner=owner, chunk_tokens=64)
