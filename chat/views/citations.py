@@ -12,6 +12,7 @@ from chat.models import Citation
 from chat.rendering.turns import citation_view
 from core.http import signed_in
 from retrieval.models import Document
+from retrieval.selectors.page_pictures import marked_page
 
 # Characters of the document that are shown on either side of the quote.
 SURROUNDINGS = 700
@@ -26,7 +27,7 @@ def citation(request: HttpRequest, citation_id: uuid.UUID) -> HttpResponse:
     The whole document is linked only for readers of its store, as it is now.
     """
     user = signed_in(request)
-    rows = Citation.objects.select_related("revision__document", "item__turn")
+    rows = Citation.objects.select_related("revision__document__file", "item__turn")
     found = get_object_or_404(rows, id=citation_id, item__conversation__user=user)
     document = _document(found)
     shown = citation_view(found)
@@ -36,6 +37,8 @@ def citation(request: HttpRequest, citation_id: uuid.UUID) -> HttpResponse:
         context["after"] = _after(found.revision.text, found.end)
     if document and Document.objects.visible_to(user).filter(pk=document.pk).exists():
         context["document_url"] = document.get_absolute_url()
+        if not shown.gone:
+            context["picture"] = marked_page(document, found.page, found.start, found.end)
     return render(request, "chat/_partials/citation.html", context)
 
 

@@ -65,6 +65,11 @@ async def page_sizes(file: File) -> list[tuple[float, float]]:
     return sizes
 
 
+def known_sizes(file: File) -> list[tuple[float, float]]:
+    """As `page_sizes`, but none where they were not measured yet: whoever shows a page does not wait for that."""
+    return _kept_sizes(file)
+
+
 async def page_marks(file: File, spans: Sequence[dict[str, Json]]) -> list[dict[str, Any]]:
     """Where the spans stand on their pages, as `retrieval.pictures.pdf.marks` says. Raises as `page_picture` does."""
     key = (file.pk, orjson.dumps(spans))

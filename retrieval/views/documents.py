@@ -17,6 +17,7 @@ from retrieval import selectors
 from retrieval.models import Document
 from retrieval.pictures.pages import has_pages as has_pictures
 from retrieval.selectors import text as reading
+from retrieval.selectors.page_pictures import page_views
 
 PAGES_PER_SCREEN = 10
 
@@ -62,6 +63,8 @@ def _text(request: HttpRequest, shown: Document, spans: list[Span], context: dic
     borders = request.GET.get("borders") == "1"
     page = _sheet_page(request, spans, context["has_pages"])
     revision = shown.revision
+    if context["view"] == "pages":
+        context["pictures"] = page_views(shown, [number for number, _ in page])
     kept = (("view", "pages" if context["view"] == "pages" else ""), ("q", words), ("borders", "1" if borders else ""))
     found = reading.places(revision, words, spans) if revision and words else []
     context |= {

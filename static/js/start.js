@@ -6,6 +6,7 @@
 import "./elements/parley-copy.js";
 import "./elements/parley-editor.js";
 import "./elements/parley-turn.js";
+import "./elements/parley-page-picture.js";
 import "./elements/parley-pending.js";
 import "./elements/parley-thread.js";
 import "./elements/parley-composer.js";

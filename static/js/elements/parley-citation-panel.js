@@ -42,7 +42,10 @@ class ParleyCitationPanel extends HTMLElement {
       if (!response.ok) throw new Error(String(response.status));
       body.innerHTML = await response.text();
       body.scrollTop = 0;
-      body.querySelector("mark")?.scrollIntoView({ block: "center" });
+      // where there is a picture of the page, it shows the place
+      if (!body.querySelector("parley-page-picture")) {
+        body.querySelector("mark")?.scrollIntoView({ block: "center" });
+      }
     } catch (error) {
       if (/** @type {Error} */ (error).name === "AbortError") return;
       const notice = document.createElement("p");

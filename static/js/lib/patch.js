@@ -6,6 +6,9 @@
 /** Elements that fill themselves: what is in them is their own matter. */
 const OPAQUE = new Set(["PARLEY-COPY"]);
 
+/** Those of which another one, by its attributes, takes the place of the old one as a whole. */
+const WHOLE = new Set(["PARLEY-PAGE-PICTURE"]);
+
 /**
  * @param {Element} target
  * @param {string} html made and sanitised by the server
@@ -52,7 +55,10 @@ export function patchElement(target, source) {
  */
 function patchNode(old, fresh) {
   if (same(old, fresh)) return;
-  if (old instanceof Element && fresh instanceof Element && old.nodeName === fresh.nodeName) {
+  if (
+    old instanceof Element && fresh instanceof Element && old.nodeName === fresh.nodeName &&
+    !WHOLE.has(old.nodeName)
+  ) {
     if (!OPAQUE.has(old.nodeName)) patchElement(old, fresh);
   } else if (old instanceof Text && fresh instanceof Text) {
     // adding at the end leaves a selection in the text where it is
@@ -72,10 +78,12 @@ function same(one, other) {
   if (one.isEqualNode(other)) return true;
   if (!(one instanceof Element && other instanceof Element) || one.nodeName !== other.nodeName) return false;
   if (OPAQUE.has(one.nodeName)) return true;
+  const alike = one.attributes.length === other.attributes.length &&
+    [...one.attributes].every(({ name, value }) => other.getAttribute(name) === value);
+  if (WHOLE.has(one.nodeName)) return alike;
   const children = one.childNodes;
-  return one.querySelector("parley-copy") !== null &&
-    one.attributes.length === other.attributes.length &&
-    [...one.attributes].every(({ name, value }) => other.getAttribute(name) === value) &&
+  return one.querySelector("parley-copy, parley-page-picture") !== null &&
+    alike &&
     children.length === other.childNodes.length &&
     [...children].every((child, index) => same(child, other.childNodes[index]));
 }
