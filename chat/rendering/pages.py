@@ -13,6 +13,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.http import urlencode
 
 from chat.models import Assistant, Conversation, Turn
+from chat.rendering.pictures import sees_pictures
 from chat.rendering.shapes import COLOURS, AssistantCard, ConversationEntry, TurnView
 from chat.rendering.turns import turn_views
 from chat.selectors.branches import branch_ids
@@ -87,6 +88,7 @@ def assistant_card(assistant: Assistant, *, off: Collection[uuid.UUID] = ()) -> 
         starters=tuple(str(starter) for starter in version.starters) if version else (),
         colour=COLOURS[zlib.crc32(assistant.id.bytes) % len(COLOURS)],
         memory=("off" if assistant.id in off else "on") if remembers else "",
+        sees_pictures=sees_pictures(version) if version else True,
     )
 
 

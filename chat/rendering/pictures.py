@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from django.utils.translation import ngettext
 
-from chat.models import Assistant
+from chat.models import AssistantVersion
 from chat.selectors.shown import ShownTurn
 from chat.selectors.targets import chat_model, choice_of
 from chat.turns.pictures import GONE, NO_ROOM, REFUSED, TAKES_NONE
@@ -47,10 +47,9 @@ def unseen_pictures(turn: ShownTurn) -> str:
     return ngettext(one, several, len(reasons))
 
 
-def sees_pictures(assistant: Assistant | None) -> bool:
-    """Whether a picture in the next message would go to the model, as far as is known."""
-    version = assistant.published_version if assistant else None
+def sees_pictures(version: AssistantVersion) -> bool:
+    """Whether a picture in the next message would go to the version's model, as far as is known."""
     try:
-        return version is None or choice_of(chat_model(version)).takes_pictures
+        return choice_of(chat_model(version)).takes_pictures
     except NoModelError:
         return True  # that there is no model at all is said elsewhere

@@ -138,6 +138,8 @@ class AssistantCard:
     starters: tuple[str, ...]
     colour: str
     memory: Literal["on", "off", ""] = ""
+    sees_pictures: bool = True
+    """Whether a picture in the next message would go to its model, as far as is known."""
 
 
 COLOURS = ("ink", "moss", "ochre", "clay", "plum", "slate")

@@ -14,7 +14,6 @@ from django.views.decorators.http import require_GET
 
 from chat.models import Assistant, Attachment, Conversation
 from chat.rendering import pages
-from chat.rendering.pictures import sees_pictures
 from chat.selectors.branches import newest_leaf
 from chat.selectors.facts import switched_off
 from core.http import signed_in
@@ -116,7 +115,6 @@ def _page(
             "files": settings.MESSAGE_MAX_FILES,
         },
         "provider_notice": pages.provider_notice(assistant),
-        "sees_pictures": sees_pictures(assistant),
         "upload_url": reverse("chat:upload", args=[conversation_id]),
         "parts_url": reverse("chat:begin_upload", args=[conversation_id]),
     }

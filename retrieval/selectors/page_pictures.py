@@ -50,7 +50,7 @@ def _view(document: Document, number: int, sizes: list[tuple[float, float]]) -> 
     narrow, wide = pages.WIDTHS
     url = reverse("retrieval:page_picture", args=[document.pk, number])
     # a browser that shows a page asks for it anew where the document was given another content
-    of = document.file.sha256[:8]
+    of: str = document.file.sha256[:8]
     height = max(1, round(narrow * down / across)) if across > 0 else narrow
-    narrow_url, wide_url = (f"{url}?{urlencode({'width': width, 'of': of})}" for width in pages.WIDTHS)
+    narrow_url, wide_url = (f"{url}?width={width}&of={of}" for width in pages.WIDTHS)
     return PageView(number, narrow_url, wide_url, narrow, height, wide, "")

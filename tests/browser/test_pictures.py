@@ -197,13 +197,19 @@ async def test_where_the_model_sees_none_the_composer_says_so(
         endpoint = factories.responses_endpoint(upstream.base_url, capabilities={"input_image": False})
         model = factories.chat_model(endpoint=endpoint, is_default=True)
         factories.assistant(owner=person, model=model, name="Harbour master")
+        sighted = factories.chat_model(endpoint=factories.responses_endpoint(upstream.base_url))
+        factories.assistant(owner=person, model=sighted, name="Look-out")
 
     await in_database(make)
     await desktop.sign_in(person)
     page = await desktop.page()
-    await page.goto(desktop.site.url)
-    await drop(page, picture(), "sail.png", tmp_path)
-    await expect(page.get_by_text("The model does not see pictures.")).to_be_visible(timeout=60_000)
+    warning = page.get_by_text("The model does not see pictures.")
+    for name, blind in (("Look-out", False), ("Harbour master", True)):
+        await page.goto(desktop.site.url)
+        await page.get_by_text(name).first.click()
+        await drop(page, picture(), "sail.png", tmp_path)
+        await drawn(page.locator(".composer .document[data-state=ready] img"))
+        await expect(warning).to_be_visible(visible=blind)
     await page.get_by_role("textbox").fill("Which colour is the sail?")
     await page.keyboard.press("Enter")
     await expect(page.get_by_text("The model did not see the picture: its server takes none.")).to_be_visible(

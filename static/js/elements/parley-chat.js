@@ -134,9 +134,10 @@ class ParleyChat extends HTMLElement {
     return this.querySelectorAll("parley-turn[data-live]");
   }
 
-  /** @param {{id: string, name: string}} chosen */
-  #assistant({ id, name }) {
+  /** @param {{id: string, name: string, blind: boolean}} chosen */
+  #assistant({ id, name, blind }) {
     this.dataset.assistant = this.#composer.dataset.assistant = id;
+    this.#composer.toggleAttribute("data-blind", blind);
     find(document, "[data-assistant-name]").dataset.assistantName = name;
   }
 

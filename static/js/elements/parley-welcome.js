@@ -2,7 +2,7 @@
 /// <reference lib="dom" />
 /// <reference lib="dom.iterable" />
 /**
- * The beginning of a conversation: who answers, and what to ask first. Says `parley:assistant` {id, name, memory} and
+ * The beginning of a conversation: who answers, and what to ask first. Says `parley:assistant` {id, name, memory, blind} and
  * `parley:starter` (a text).
  */
 
@@ -34,7 +34,8 @@ class ParleyWelcome extends HTMLElement {
       starters.hidden = starters.dataset.starters !== value;
     }
     const name = input.closest("label")?.querySelector(".assistant__name")?.textContent ?? "";
-    const detail = { id: value, name, memory: input.dataset.memory ?? "" };
+    const blind = input.hasAttribute("data-blind");
+    const detail = { id: value, name, memory: input.dataset.memory ?? "", blind };
     this.dispatchEvent(new CustomEvent("parley:assistant", { bubbles: true, detail }));
   };
 
