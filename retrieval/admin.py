@@ -43,7 +43,9 @@ class VectorStoreAdmin(GrantedAdmin):
     list_per_page = PER_PAGE
     search_fields = ["name", "owner__email"]
     raw_id_fields = ["owner"]
-    readonly_fields = ["created_at", "updated_at"]
+    # what a store belongs to decides its kind
+    readonly_fields = ["kind", "created_at", "updated_at"]
+    actions = ["remove"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[VectorStore]:
         live = Count("documents", filter=Q(documents__life=Document.Life.LIVE))
@@ -55,14 +57,26 @@ class VectorStoreAdmin(GrantedAdmin):
         return int(getattr(store, "document_count", 0))
 
     def get_readonly_fields(self, request: HttpRequest, obj: VectorStore | None = None) -> list[str]:
-        """What is indexed with one model is not found with another: a store moves by `Reindexing`."""
-        fixed = ["embedding_model"] if obj is not None and obj.documents.exists() else []
+        """How documents are indexed is fixed while there are some: a store moves by `Reindexing`."""
+        fixed = ["embedding_model", "chunk_tokens", "chunk_overlap"] if obj and obj.documents.exists() else []
         return [*self.readonly_fields, *fixed]
 
     def has_delete_permission(self, request: HttpRequest, obj: VectorStore | None = None) -> bool:
-        """Documents are deleted first, by the service that also removes their files."""
+        """One that is not empty is deleted in the background, by the action."""
         empty = obj is not None and not obj.documents.exists()
         return empty and super().has_delete_permission(request, obj)
+
+    @admin.action(description="Delete with all documents, in the background", permissions=["change"])
+    def remove(self, request: HttpRequest, stores: QuerySet[VectorStore]) -> None:
+        done = 0
+        for store_id, name in stores.values_list("pk", "name"):
+            try:
+                services.delete_store(user=signed_in(request), store_id=store_id)
+                done += 1
+            except ParleyError as error:
+                self.message_user(request, f"{name}: {error.message}", messages.WARNING)
+        if done:
+            self.message_user(request, f"{done} deleted.", messages.SUCCESS)
 
     def save_model(self, request: HttpRequest, obj: VectorStore, form: "ModelForm[VectorStore]", change: bool) -> None:
         if not change and obj.owner is None and isinstance(request.user, User):

@@ -11,8 +11,10 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from chat.models import Assistant, AssistantVersion
+from chat.services.assistant_files import follow_owner, own_store
 from chat.services.assistants import archive, draft_of, restore
 from core.admin import GrantedAdmin, GrantInline, may
+from core.endpoints import NoModelError
 from core.models import User
 from core.models.grants import Role
 
@@ -92,6 +94,8 @@ class AssistantAdmin(GrantedAdmin):
         super().save_model(request, obj, form, change)
         if not change:
             draft_of(assistant=obj)
+        elif "owner" in form.changed_data:
+            follow_owner(assistant=obj)
 
     def response_add(self, request: HttpRequest, obj: Assistant, post_url_continue: str | None = None) -> HttpResponse:
         """Go on with the draft, unless something else was asked for."""
@@ -101,8 +105,23 @@ class AssistantAdmin(GrantedAdmin):
         return _to(draft_of(assistant=obj))
 
     def get_urls(self) -> list[URLPattern]:
-        own = path("<uuid:pk>/draft/", self.admin_site.admin_view(self.draft_view), name="chat_assistant_draft")
-        return [own, *super().get_urls()]
+        wrap = self.admin_site.admin_view
+        own = [
+            path("<uuid:pk>/draft/", wrap(self.draft_view), name="chat_assistant_draft"),
+            path("<uuid:pk>/files/", wrap(self.files_view), name="chat_assistant_files"),
+        ]
+        return [*own, *super().get_urls()]
+
+    def files_view(self, request: HttpRequest, pk: Any) -> HttpResponse:
+        """Open the assistant's own files, in the library; make the store where there is none (by POST only)."""
+        assistant = self.get_object(request, str(pk))
+        if assistant is None or request.method != "POST" or not self.has_change_permission(request, assistant):
+            return HttpResponseRedirect(reverse("admin:chat_assistant_change", args=[pk]))
+        try:
+            return HttpResponseRedirect(own_store(assistant=assistant).get_absolute_url())
+        except NoModelError as error:
+            self.message_user(request, error.message, messages.ERROR)
+            return HttpResponseRedirect(reverse("admin:chat_assistant_change", args=[pk]))
 
     def draft_view(self, request: HttpRequest, pk: Any) -> HttpResponse:
         """Open the draft; make it where there is none (by POST only)."""

@@ -40,6 +40,9 @@ class Assistant(models.Model):
         related_name="+",
         editable=False,
     )
+    store = models.OneToOneField(
+        VectorStore, null=True, blank=True, on_delete=models.SET_NULL, related_name="assistant", editable=False
+    )
     position = models.PositiveIntegerField(default=100, help_text="Lower stands first in the list.")
     archived_at = models.DateTimeField(null=True, blank=True)
     grants = GenericRelation(Grant)

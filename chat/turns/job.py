@@ -99,13 +99,15 @@ class Job:
 
 
 def turn_scope(version: AssistantVersion, conversation: uuid.UUID, user: uuid.UUID) -> QuerySet[VectorStore]:
-    """The stores that a turn may search: those of the assistant's version, and the conversation's own files.
+    """The stores that a turn may search: the assistant's own, those of its version, and the conversation's own files.
 
-    Access to the assistant is what allows the first, so it is asked when the turn is made; being the conversation's
-    person allows the second.
+    Access to the assistant is what allows the first two, so it is asked when the turn is made; being the conversation's
+    person allows the last.
     """
     return VectorStore.objects.filter(
-        Q(assistant_versions=version) | Q(conversation=conversation, conversation__user=user)
+        Q(assistant_versions=version)
+        | Q(assistant=version.assistant_id)
+        | Q(conversation=conversation, conversation__user=user)
     ).distinct()
 
 

@@ -2,7 +2,7 @@
 
 import uuid
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
@@ -21,23 +21,38 @@ MAX_KEEP_DAYS = 3650
 NOTICE_DAYS = 7
 
 
+def governed_by(user: User, role: Role) -> models.QuerySet[Grant, Any]:
+    """The ids of whatever `user` has `role` or more on by a grant, as a subquery: ids are unique among all models."""
+    subject = Q(user=user) | Q(everyone=True) | Q(group__in=user.groups.order_by().values("pk"))
+    roles = [Role.OWNER] if role == Role.OWNER else [Role.EDITOR, Role.OWNER]
+    return Grant.objects.filter(subject, role__in=roles).values("object_id")
+
+
 class VectorStoreQuerySet(VisibleQuerySet["VectorStore"]):
     owner_field = "owner"
 
     def visible_to(self, user: User | AnonymousUser, role: Role = Role.READER) -> "VectorStoreQuerySet":
-        """The rule of `VisibleQuerySet`. What is being deleted is gone for everybody, one that expired is not."""
-        return cast("VectorStoreQuerySet", super().visible_to(user, role).filter(deleted_at=None))
+        """The rule of `VisibleQuerySet`, and that who may edit the governor of a store may do as much with the store.
+
+        What is being deleted is gone for everybody, one that expired is not.
+        """
+        granted = super().visible_to(user, role)
+        if isinstance(user, User) and user.is_active and not user.is_superuser:
+            granted |= self.filter(governor__in=governed_by(user, Role.OWNER if role == Role.OWNER else Role.EDITOR))
+        return cast("VectorStoreQuerySet", granted.filter(deleted_at=None))
 
 
 class VectorStore(models.Model):
     """A set of documents with one embedding model and one way of chunking.
 
-    A `conversation` store holds what was dropped into one chat and is listed nowhere else.
+    A `conversation` store holds what was dropped into one chat, an `assistant` store what belongs to one assistant:
+    they are listed nowhere else.
     """
 
     class Kind(models.TextChoices):
         LIBRARY = "library", "Library"
         CONVERSATION = "conversation", "Files of a conversation"
+        ASSISTANT = "assistant", "Files of an assistant"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=200)
@@ -49,6 +64,13 @@ class VectorStore(models.Model):
         blank=True,
         on_delete=models.CASCADE,
         related_name="vector_stores",
+    )
+    governor = models.UUIDField(
+        null=True,
+        blank=True,
+        db_index=True,
+        editable=False,
+        help_text="Of an assistant's store: the assistant. Who may edit it may edit the store; who may use it may not.",
     )
     embedding_model = models.ForeignKey(
         EndpointModel,
@@ -107,7 +129,14 @@ class VectorStore(models.Model):
                 condition=Q(keep_days=None) | Q(keep_days__range=(1, MAX_KEEP_DAYS), expires_at__isnull=False),
                 violation_error_message="One that expires after its last use has a date at any time.",
             ),
-            models.CheckConstraint(name="store_kind_known", condition=Q(kind__in=["library", "conversation"])),
+            models.CheckConstraint(
+                name="store_kind_known", condition=Q(kind__in=["library", "conversation", "assistant"])
+            ),
+            models.CheckConstraint(
+                name="store_governor",
+                condition=Q(kind="assistant", governor__isnull=False, owner=None)
+                | (~Q(kind="assistant") & Q(governor=None)),
+            ),
         ]
         indexes = [
             models.Index(fields=["owner", "kind", "name"], name="store_owner"),

@@ -106,7 +106,7 @@ def found_documents(user: User, words: str) -> list[Found]:
     return [
         Found(
             document_row(document),
-            document.store.name if document.store.kind == VectorStore.Kind.LIBRARY else "",
+            document.store.name if document.store.kind != VectorStore.Kind.CONVERSATION else "",
             document.store.get_absolute_url(),
         )
         for document in kept

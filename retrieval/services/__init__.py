@@ -20,6 +20,7 @@ from retrieval.services.retrying import retry_failed
 from retrieval.services.sharing import answer_offer, change_share, offer_store, share_store, unshare_store
 from retrieval.services.stores import (
     StoreSettings,
+    create_assistant_store,
     create_conversation_store,
     create_store,
     delete_store,
@@ -41,6 +42,7 @@ __all__ = [
     "begin_upload",
     "change_attributes",
     "change_share",
+    "create_assistant_store",
     "create_conversation_store",
     "create_store",
     "delete_document",

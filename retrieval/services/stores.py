@@ -57,6 +57,16 @@ def create_conversation_store(*, user: User, name: str) -> VectorStore:
     return _create(user, name, kind=VectorStore.Kind.CONVERSATION, keep_days=settings.CONVERSATION_FILES_DAYS or None)
 
 
+def create_assistant_store(*, name: str, governor: uuid.UUID) -> VectorStore:
+    """Make the store for an assistant's own files, which its editors look after. Raises NoModelError."""
+    return VectorStore.objects.create(
+        name=one_line(name, limit=_NAME_LENGTH) or UNNAMED,
+        kind=VectorStore.Kind.ASSISTANT,
+        governor=governor,
+        embedding_model=default_model(EndpointModel.Purpose.EMBEDDING),
+    )
+
+
 @transaction.atomic
 def update_store(*, user: User, store_id: uuid.UUID, changed: StoreSettings) -> VectorStore:
     """Change the settings of a store; needs editor on it.

@@ -157,3 +157,15 @@ class TestAdmin:
         said = as_(staff).post(page, remove, follow=True)
         assert "but not change it" in said.content.decode()
         assert Document.objects.get().life == "live"
+
+
+def test_stores_are_deleted_in_the_background_by_who_owns_them() -> None:
+    """What does not belong to the library stays, and is named."""
+    admin, owner = factories.superuser(), factories.user()
+    made, held = factories.store(owner=owner), factories.store(owner=owner, kind="conversation", name="Held")
+    factories.document(made)
+    chosen = {"action": "remove", "_selected_action": [str(made.pk), str(held.pk)]}
+    page = as_(admin).post(reverse("admin:retrieval_vectorstore_changelist"), chosen, follow=True).content.decode()
+    assert "1 deleted." in page
+    assert "Held: This vector store goes with what it belongs to." in page
+    assert list(VectorStore.objects.visible_to(admin)) == [held]

@@ -136,6 +136,14 @@ CASES: dict[str, list[Case]] = {
         (factories.store, lambda row: change(row, keep_days=0, expires_at=NOW())),
         (factories.store, lambda row: change(row, keep_days=3651, expires_at=NOW())),
     ],
+    "store_governor": [
+        (factories.store, lambda row: change(row, kind="assistant")),
+        (factories.store, lambda row: change(row, governor=uuid.uuid4())),
+        (
+            lambda: factories.store(owner=factories.user()),
+            lambda row: change(row, kind="assistant", governor=uuid.uuid4()),
+        ),
+    ],
     "store_kind_known": [(factories.store, lambda row: change(row, kind="heap"))],
     "quota_one_subject": [
         (quota, lambda row: change(row, user=None)),

@@ -63,6 +63,7 @@ def test_every_trigger_of_ours_is_shown_to_do_its_work() -> None:
         cursor.execute("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal ORDER BY tgname")
         triggers = [name for (name,) in cursor.fetchall()]
     assert triggers == [
+        "chat_assistant_gone",  # in test_assistant_files.py: the files go with it
         "chat_assistantversion_final",
         "chat_assistantversion_stores_final",
         "chat_conversation_deleted",  # in test_stores_ended.py, as the next and those of retrieval: what goes with what
