@@ -83,7 +83,7 @@ async def test_each_file_has_a_line_and_one_sums_them_up(desktop: Watched, store
     duplicate = rows(page, "duplicate")
     await expect(duplicate).to_contain_text("The same content is in this store already, as “")
     await expect(rows(page, "refused").filter(has_text="empty.txt")).to_contain_text("This file is empty.")
-    await page.get_by_role("button", name="Show only these").click()
+    await page.get_by_role("button", name="Show those not added").click()
     await expect(page.locator(".upload-row:visible")).to_have_count(3)
     await expect(page.get_by_role("button", name="Try all again")).to_be_hidden()
     assert len(await in_database(documents, store)) == 2
