@@ -6,9 +6,10 @@
  * `document.uploaded` {document, store, state} to the page for what has become a document.
  */
 
+import { post } from "../lib/asking.js";
 import { acceptDrops, onPick } from "../lib/drops.js";
 import { gatherDrop, gatherFiles, pastedFiles } from "../lib/gather.js";
-import { announce, csrfToken, find } from "../lib/page.js";
+import { announce, find } from "../lib/page.js";
 import { remember, Unfinished } from "../lib/unfinished.js";
 import { SENDING, UploadRow } from "../lib/upload-row.js";
 import { Sending, targetOf } from "../lib/uploading.js";
@@ -127,8 +128,10 @@ class ParleyUploads extends HTMLElement {
 
   /** @param {UploadRow[]} open */
   async #compare(open) {
-    const asked = new URLSearchParams({ ids: open.map((row) => row.id).join(",") });
-    const states = await this.#post(this.dataset.statesUrl ?? "", asked);
+    const asked = new FormData();
+    asked.append("ids", open.map((row) => row.id).join(","));
+    // where there was no answer it is asked again
+    const states = await post(this.dataset.statesUrl ?? "", asked).catch(() => null);
     if (!states) return;
     for (const row of open) {
       const { state, label, message, retryable } = states[row.id] ?? { state: "gone" };
@@ -138,17 +141,6 @@ class ParleyUploads extends HTMLElement {
       else if (state === "gone") row.show("cancelled");
       else row.show("reading", label);
     }
-  }
-
-  /**
-   * @param {string} url
-   * @param {URLSearchParams} [body]
-   * @returns {Promise<any>} null where there was no answer: it is asked again
-   */
-  async #post(url, body) {
-    const headers = { "X-CSRFToken": csrfToken(), Accept: "application/json" };
-    const response = await fetch(url, { method: "POST", headers, body }).catch(() => null);
-    return response?.ok ? await response.json() : null;
   }
 
   #sum() {
@@ -203,7 +195,7 @@ class ParleyUploads extends HTMLElement {
   async #retryAll() {
     const again = this.#rows.filter((row) => row.retryable);
     const failed = again.filter((row) => row.id);
-    if (failed.length && await this.#post(this.dataset.retryUrl ?? "")) {
+    if (failed.length && await post(this.dataset.retryUrl ?? "").catch(() => null)) {
       for (const row of failed) row.show("reading");
       this.#look();
     }

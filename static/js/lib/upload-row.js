@@ -3,7 +3,8 @@
 /// <reference lib="dom.iterable" />
 /** One file of an upload as a line: how far it is, what became of it, or why it was not taken. */
 
-import { csrfToken, find, fromTemplate } from "./page.js";
+import { post } from "./asking.js";
+import { find, fromTemplate } from "./page.js";
 import { UploadError } from "./sending.js";
 import { lanes } from "./uploading.js";
 
@@ -126,10 +127,7 @@ export class UploadRow {
    * @param {() => void} done
    */
   async #ask(what, done) {
-    const headers = { "X-CSRFToken": csrfToken(), Accept: "application/json" };
-    const response = await fetch(`/documents/${this.id}/${what}/`, { method: "POST", headers }).catch(() =>
-      null
-    );
-    if (response?.ok) done();
+    const answer = await post(`/documents/${this.id}/${what}/`).catch(() => null);
+    if (answer) done();
   }
 }

@@ -3,7 +3,6 @@
 /// <reference lib="dom.iterable" />
 /** Sends a file, and again after a lost connection, until the site has it or says why not. */
 
-import { Lanes } from "./lanes.js";
 import { delayAfter, uuid } from "./page.js";
 import { Parts } from "./parts.js";
 import { ask, LostError, UploadError } from "./sending.js";
@@ -20,6 +19,34 @@ const DELAYS = { first: 1_000, longest: 15_000 };
 const TRIES = 20;
 const AT_ONCE = 3;
 const GONE = 404;
+
+/** Some things at a time, in the order in which they were asked for. */
+class Lanes {
+  #free;
+  /** @type {(() => Promise<void>)[]} */
+  #waiting = [];
+
+  /** @param {number} number how many at a time */
+  constructor(number) {
+    this.#free = number;
+  }
+
+  /** @param {() => Promise<void>} run that does not reject */
+  add(run) {
+    this.#waiting.push(run);
+    this.#next();
+  }
+
+  async #next() {
+    if (!this.#free) return;
+    const run = this.#waiting.shift();
+    if (!run) return;
+    this.#free -= 1;
+    await run();
+    this.#free += 1;
+    this.#next();
+  }
+}
 
 /** All uploads of this tab. */
 export const lanes = new Lanes(AT_ONCE);
