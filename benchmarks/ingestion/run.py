@@ -34,12 +34,12 @@ _SECONDS = 300.0
 def main() -> None:
     given = _arguments()
     rows: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory(prefix="parley-corpus-") as folder, _upstream(given.delay) as (upstream, port):
+    with tempfile.TemporaryDirectory(prefix="parley-corpus-") as folder, server(given.delay) as (upstream, port):
         write_corpus(Path(folder))
         with machine(processes=1) as servers:
             servers.start_web()
             servers.start_worker()
-            person, (warm_up, *stores) = _seeded(servers, port, 1 + given.times)
+            person, (warm_up, *stores) = signed_in(servers, port, 1 + given.times)
             files = {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
             load = Load(servers, person, files, port, upstream)
             load.warm_up(warm_up)
@@ -63,7 +63,7 @@ def _arguments() -> argparse.Namespace:
 
 
 @contextmanager
-def _upstream(delay: float) -> Iterator[tuple[int, int]]:
+def server(delay: float) -> Iterator[tuple[int, int]]:
     """The embeddings server's process id and port."""
     command = [sys.executable, "-m", "benchmarks.ingestion.upstream", "--delay", str(delay)]
     with subprocess.Popen(command, cwd=BASE_DIR, stdout=subprocess.PIPE, text=True) as process:
@@ -74,7 +74,7 @@ def _upstream(delay: float) -> Iterator[tuple[int, int]]:
             process.terminate()
 
 
-def _seeded(servers: Machine, port: int, count: int) -> tuple[Person, list[str]]:
+def signed_in(servers: Machine, port: int, count: int) -> tuple[Person, list[str]]:
     seeded = orjson.loads(servers.run("benchmarks.ingestion.seed", str(port), str(count)))
     session = (seeded["cookie"], seeded["session"])
     url = servers.stack.options.public_url
