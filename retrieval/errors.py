@@ -134,9 +134,12 @@ class EmbeddingInvalidError(EmbeddingError):
 
 
 class EmbeddingUnavailableError(EmbeddingError):
+    """`after`: the seconds that the server asked to be left alone for, if it did."""
+
     code: ClassVar[str] = "embedding_unavailable"
     status: ClassVar[int] = 503
     retryable = True
+    after: float | None = None
 
 
 class EmbeddingProviderError(EmbeddingError):

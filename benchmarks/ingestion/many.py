@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import json
 import sys
+import time
 from typing import Any
 
 import psutil
@@ -80,10 +81,13 @@ def _workers(servers: Machine) -> list[int]:
 
 
 def _rows(database: str, store: str) -> dict[str, Any]:
+    """How much there is once the workers have put their work away."""
     with psycopg.connect(database, autocommit=True) as looking:
+        while looking.execute("SELECT 1 FROM core_work LIMIT 1").fetchone():
+            time.sleep(0.1)
         counts = looking.execute(
             "SELECT (SELECT count(*) FROM retrieval_document), (SELECT count(*) FROM retrieval_file),"
-            " (SELECT count(*) FROM retrieval_chunk), (SELECT count(*) FROM core_work)"
+            " (SELECT count(*) FROM retrieval_chunk)"
         ).fetchone()
         errors = looking.execute(
             "SELECT error_code, error_message, count(*) FROM retrieval_document"
@@ -91,7 +95,7 @@ def _rows(database: str, store: str) -> dict[str, Any]:
             [store],
         ).fetchall()
     assert counts is not None
-    return {**dict(zip(("documents", "files", "chunks", "work"), counts, strict=True)), "errors": errors}
+    return {**dict(zip(("documents", "files", "chunks"), counts, strict=True)), "errors": errors}
 
 
 def _table(memory: dict[int, list[int]]) -> str:

@@ -53,6 +53,8 @@ class OpenAIEmbedder:
         # What the server turned out not to take; found out once.
         self._base64 = True
         self._max_texts = MAX_TEXTS
+        # Why it asked to be left alone, and until when (the loop's clock).
+        self._busy: tuple[EmbeddingUnavailableError, float] | None = None
 
     def embed(self, texts: Sequence[str], *, kind: Kind) -> Vectors:
         future = background().submit(self._embed(texts, kind))
@@ -90,7 +92,7 @@ class OpenAIEmbedder:
 
     async def _embed_batch(self, texts: Sequence[str], kind: Kind) -> Vectors:
         try:
-            return await patiently(lambda: self._request(texts, kind), PATIENCE[kind])
+            return await patiently(lambda: self._attempt(texts, kind), PATIENCE[kind])
         except _BatchTooLargeError as error:
             if len(texts) == 1:
                 raise EmbeddingInputError(error.message) from error
@@ -99,6 +101,20 @@ class OpenAIEmbedder:
                 self._max_texts = min(self._max_texts, half)
             parts = [await self._embed_batch(part, kind) for part in (texts[:half], texts[half:])]
             return np.concatenate(parts)
+
+    async def _attempt(self, texts: Sequence[str], kind: Kind) -> Vectors:
+        """A request, unless the server has just asked another one of documents to come back later."""
+        now = asyncio.get_running_loop().time()
+        if kind == "document" and self._busy is not None and self._busy[1] > now:
+            error, until = self._busy
+            raise Refusal(error, until - now)
+        try:
+            return await self._request(texts, kind)
+        except Refusal as refusal:
+            # longer ones are for those who ask: they come back another time
+            if refusal.after and refusal.after <= PATIENCE[kind].longest:
+                self._busy = refusal.error, asyncio.get_running_loop().time() + refusal.after
+            raise
 
     async def _request(self, texts: Sequence[str], kind: Kind) -> Vectors:
         encoded = self._base64

@@ -40,6 +40,7 @@ async def patiently(attempt: Callable[[], Awaitable[T]], patience: Patience) -> 
         except Refusal as refusal:
             after = refusal.after or 0
             if not remaining or not refusal.error.retryable or after > patience.longest:
+                refusal.error.after = refusal.after
                 raise refusal.error from refusal.__cause__
         # Half of it by chance, so that many workers do not come back at once.
         await asyncio.sleep(max(after, wait * random.uniform(0.5, 1)))  # noqa: S311 - not for secrets

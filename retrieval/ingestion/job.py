@@ -25,6 +25,8 @@ State = Document.State
 
 # Seconds before a stage that met a server that was away is tried again; after the last one a person has to.
 _DELAYS = (2, 4, 8, 16, 32, 60)
+# The most that a server which asks for time gets.
+_LONGEST = 900
 # How often a long document lets small work go first.
 _GIVES_WAY = 8
 _MESSAGE_LENGTH = 500
@@ -108,7 +110,8 @@ class Job:
         retries = int(self.claim.arguments.get("retries", 0))
         if error.retryable and not isinstance(error, ExtractionError) and retries < len(_DELAYS):
             logger.warning("Document %s waits: %s", self.document.pk, error)
-            self._wait(error, retries=retries + 1, delay=timedelta(seconds=_DELAYS[retries]))
+            asked = min(getattr(error, "after", None) or 0, _LONGEST)
+            self._wait(error, retries=retries + 1, delay=timedelta(seconds=max(_DELAYS[retries], asked)))
             return
         # a refused key, a missing model or a limit is mended by an administrator, not by another file
         mendable = error.retryable or isinstance(error, EmbeddingError | QuotaExceededError)

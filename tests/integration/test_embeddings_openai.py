@@ -6,6 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +26,7 @@ from retrieval.errors import (
     EmbeddingUnavailableError,
 )
 from tests.responses_server import ResponsesServer
-from tests.waiting import until
+from tests.waiting import until, wait_until
 
 KEY = "sk-a-key-nobody-may-see"
 
@@ -157,6 +158,18 @@ def test_a_server_that_says_when_is_heard(upstream: ResponsesServer, target: Emb
     started = time.monotonic()
     embed(target)
     assert time.monotonic() - started >= 1.2
+
+
+def test_what_it_says_to_one_is_heard_by_all(upstream: ResponsesServer, target: EmbeddingTarget) -> None:
+    embedder = OpenAIEmbedder(target)
+    upstream.script(*refuse(429, headers={"retry-after": "3"}))
+    with ThreadPoolExecutor(2) as callers:
+        first = callers.submit(embedder.embed, ["lamp"], kind="document")
+        wait_until(lambda: bool(upstream.entries and upstream.entries[0].finished))
+        second = callers.submit(embedder.embed, ["tower"], kind="document")
+        assert first.result(60).shape == second.result(60).shape
+    refused, *others = upstream.entries
+    assert min(entry.received for entry in others) - refused.received >= 2.9
 
 
 def test_a_query_is_not_kept_waiting(upstream: ResponsesServer, target: EmbeddingTarget) -> None:

@@ -156,3 +156,10 @@ def test_a_large_file_and_many_files_of_one_person_hold_up_nobody_elses(model: E
     assert_whole(late)
     assert not Document.objects.filter(pk=large.pk, state="ready").exists()
     assert Document.objects.filter(pk__in=[document.pk for document in piled], state="ready").count() < GROUP.size
+
+
+def test_a_server_that_asks_for_time_gets_it(store: VectorStore, upstream: ResponsesServer) -> None:
+    some(store, 4)
+    upstream.script({"status": 429, "headers": {"retry-after": "300"}, "endpoint": "embeddings"})
+    assert outbox.run_one() is True
+    assert Work.objects.filter(run_after__gt=timezone.now() + timedelta(seconds=200)).count() == 4
