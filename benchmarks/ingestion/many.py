@@ -83,7 +83,7 @@ def _workers(servers: Machine) -> list[int]:
 def _rows(database: str, store: str) -> dict[str, Any]:
     """How much there is once the workers have put their work away."""
     with psycopg.connect(database, autocommit=True) as looking:
-        while looking.execute("SELECT 1 FROM core_work LIMIT 1").fetchone():
+        while looking.execute("SELECT 1 FROM core_work WHERE run_after <= now() LIMIT 1").fetchone():
             time.sleep(0.1)
         counts = looking.execute(
             "SELECT (SELECT count(*) FROM retrieval_document), (SELECT count(*) FROM retrieval_file),"
