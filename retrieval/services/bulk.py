@@ -1,8 +1,9 @@
 """One thing done to many documents: each by its own service, so one that cannot be done holds up none of the others."""
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django.db.models import QuerySet
@@ -12,12 +13,24 @@ from core.models import User
 from core.models.grants import Role
 from retrieval import selectors
 from retrieval.models import Document
+from retrieval.services.attributes import change_attributes
 from retrieval.services.documents import delete_document, retry_document
+from retrieval.services.moving import move_document
 
 # Documents that one call takes on: it is answered soon, and whoever has more goes on after the last one.
 SLICE = 50
 
-_ACTIONS: dict[str, Callable[..., Any]] = {"delete": delete_document, "retry": retry_document}
+
+def _change_attributes(*, user: User, document_id: uuid.UUID, attributes: Mapping[str, Any]) -> None:
+    change_attributes(user=user, document_ids=[document_id], attributes=attributes)
+
+
+_ACTIONS: dict[str, Callable[..., Any]] = {
+    "delete": delete_document,
+    "retry": retry_document,
+    "move": move_document,
+    "attributes": _change_attributes,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +59,11 @@ def act_on_documents(
     action: str,
     chosen: Sequence[uuid.UUID] | selectors.DocumentFilter,
     after: uuid.UUID | None = None,
+    arguments: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Do `action` (a key of _ACTIONS) to the next SLICE documents of those chosen by id or by a filter, by their ids.
 
+    `arguments` go to the service of the action: `store_id` to move, `attributes` to add to those there are.
     Trying again all that a filter finds leaves out what has not failed. Raises NotFoundError and
     PermissionDeniedError where `user` is no editor of the store, InvalidInputError for an action that is none.
     """
@@ -63,12 +78,10 @@ def act_on_documents(
             documents = documents.filter(state=Document.State.FAILED)
     else:
         documents = documents.filter(pk__in=chosen)
-    return _next_slice(user, service, documents, after)
+    return _next_slice(partial(service, user=user, **(arguments or {})), documents, after)
 
 
-def _next_slice(
-    user: User, service: Callable[..., Any], documents: QuerySet[Document], after: uuid.UUID | None
-) -> Outcome:
+def _next_slice(service: Callable[..., Any], documents: QuerySet[Document], after: uuid.UUID | None) -> Outcome:
     ahead = documents.order_by("pk")
     if after is not None:
         ahead = ahead.filter(pk__gt=after)
@@ -77,7 +90,7 @@ def _next_slice(
     for last, name in ahead.values_list("pk", "name")[:SLICE]:
         left -= 1
         try:
-            service(user=user, document_id=last)
+            service(document_id=last)
             done += 1
         except ParleyError as error:
             refused.append(Refusal(last, name, error.message))

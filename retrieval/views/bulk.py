@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import asdict
+from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, JsonResponse
@@ -24,7 +25,9 @@ _ALL_FAILED = "retry_failed"
 @require_POST
 @answered
 def bulk(request: HttpRequest, store_id: uuid.UUID) -> HttpResponseBase:
-    """POST `action` (delete, retry) with `id` for each document, or `all=1` for the list that the address means.
+    """POST `action` (delete, retry, move, attributes) with each `id`, or `all=1` for the list that the address means.
+
+    Moving takes `store`, attributes `lines` that are added to what there is; one without a value is taken away.
 
     `action=retry_failed` tries all again that failed. One request does a part: `{done, refused: [{document, name,
     message}], left, after}`; the next one carries `after` on. Without a script a form leads back to the list.
@@ -36,6 +39,7 @@ def bulk(request: HttpRequest, store_id: uuid.UUID) -> HttpResponseBase:
         action="retry" if action == _ALL_FAILED else action,
         chosen=_chosen(request, action),
         after=_id(request.POST["after"]) if request.POST.get("after") else None,
+        arguments=_arguments(request, action),
     )
     if wants_json(request):
         return JsonResponse(asdict(outcome))
@@ -48,6 +52,17 @@ def bulk(request: HttpRequest, store_id: uuid.UUID) -> HttpResponseBase:
     back = redirect("retrieval:store", store_id)
     back.headers["Location"] += f"?{query}" if (query := DocumentFilter.from_query(request.GET).query()) else ""
     return back
+
+
+def _arguments(request: HttpRequest, action: str) -> dict[str, Any]:
+    if action == "move":
+        return {"store_id": _id(request.POST.get("store", ""))}
+    if action == "attributes":
+        wanted = services.read_attributes(request.POST.get("lines", ""))
+        if not wanted:
+            raise InvalidInputError("Write an attribute: a name, a colon and a value.")
+        return {"attributes": {name: None if value == "" else value for name, value in wanted.items()}}
+    return {}
 
 
 def _chosen(request: HttpRequest, action: str) -> list[uuid.UUID] | DocumentFilter:
@@ -67,4 +82,4 @@ def _id(text: str) -> uuid.UUID:
     try:
         return uuid.UUID(text)
     except ValueError as error:
-        raise InvalidInputError("This is no id of a document.") from error
+        raise InvalidInputError("This is no id.") from error

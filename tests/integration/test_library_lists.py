@@ -226,6 +226,24 @@ class TestMany:
         assert self.act(cast.owner, store, action="retry_failed").json()["done"] == 3
         assert Document.objects.filter(state="queued").count() == 3
 
+    def test_they_are_moved(self, cast: factories.Cast, store: VectorStore) -> None:
+        target = factories.store(owner=cast.owner, model=store.embedding_model)
+        one, twin = put(store, "a.txt"), put(store, "b.txt", text="the same")
+        put(target, "c.txt", text="the same")
+        ids = [str(one.pk), str(twin.pk)]
+        answer = self.act(cast.owner, store, action="move", id=ids, store=str(target.pk)).json()
+        assert (answer["done"], [refusal["name"] for refusal in answer["refused"]]) == (1, ["b.txt"])
+        one.refresh_from_db()
+        assert one.store_id == target.pk
+
+    def test_attributes_are_added_and_taken_away(self, cast: factories.Cast, store: VectorStore) -> None:
+        for number in range(2):
+            put(store, f"{number}.txt", attributes={"year": 1912, "draft": True})
+        lines = "place: Korsund: north\ndraft:\nheight: 2.4"
+        assert self.act(cast.owner, store, action="attributes", all="1", lines=lines).json()["done"] == 2
+        wanted = {"year": 1912, "place": "Korsund: north", "height": 2.4}
+        assert [document.attributes for document in Document.objects.all()] == [wanted, wanted]
+
     def test_only_editors_may(self, cast: factories.Cast, store: VectorStore) -> None:
         one = put(store, "a.txt")
         for person, status in ((cast.teammate, HTTPStatus.FORBIDDEN), (cast.outsider, HTTPStatus.NOT_FOUND)):
@@ -238,7 +256,15 @@ class TestMany:
         assert Document.objects.live().count() == 1
 
     @pytest.mark.parametrize(
-        "form", [{"action": "delete"}, {"action": "x", "all": "1"}, {"action": "delete", "id": "x"}]
+        "form",
+        [
+            {"action": "delete"},
+            {"action": "x", "all": "1"},
+            {"action": "delete", "id": "x"},
+            {"action": "attributes", "all": "1", "lines": "no colon"},
+            {"action": "attributes", "all": "1"},
+            {"action": "move", "all": "1", "store": "x"},
+        ],
     )
     def test_bad_input_is_said(self, cast: factories.Cast, store: VectorStore, form: dict[str, str]) -> None:
         assert self.act(cast.owner, store, **form).json()["code"] == "invalid_input"

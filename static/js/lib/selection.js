@@ -87,18 +87,22 @@ export class Selection {
    */
   async #act(form, button) {
     const number = Number(form.dataset.chosen);
-    const dialog = find(this.#root, "[data-confirm]");
+    const dialog = /** @type {HTMLDialogElement | null} */ (
+      this.#root.querySelector(`[data-dialog=${button.value}]`)
+    );
     const name = (form.dataset.textMany ?? "").replace("{number}", number.toLocaleString());
-    const isDeleting = button.value === "delete";
-    if (isDeleting && !await asked(dialog, { name, text: dialog.dataset.textOne })) return;
+    const given = dialog && await asked(dialog, { name, text: dialog.dataset.textOne });
+    if (dialog && !given) return;
     const body = new FormData(form, button);
+    for (const [field, value] of given ?? []) body.set(field, value);
     const chosen = body.getAll("id").map(String);
     /** @type {{done: number, refused: {name: string, message: string}[]}} */
     const sum = { done: 0, refused: [] };
     form.setAttribute("aria-busy", "true");
     try {
       for (let left = 1; left;) {
-        const answer = await post(form.action, body);
+        // not `form.action`: its buttons have that name
+        const answer = await post(form.getAttribute("action") ?? "", body);
         sum.done += answer.done;
         sum.refused.push(...answer.refused);
         left = answer.left;
@@ -115,7 +119,9 @@ export class Selection {
     form.removeAttribute("aria-busy");
     for (const box of this.#boxes) box.checked = false;
     this.show();
-    const told = isDeleting ? form.dataset.textDeleting : form.dataset.textRetrying;
+    const { textDeleting, textMoving, textSetting, textRetrying } = form.dataset;
+    const told = { delete: textDeleting, move: textMoving, attributes: textSetting }[button.value] ??
+      textRetrying;
     this.#tell((told ?? "").replace("{number}", sum.done.toLocaleString()), sum.refused);
     this.#changed.changed(chosen);
   }
