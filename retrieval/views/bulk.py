@@ -27,7 +27,7 @@ _ALL_FAILED = "retry_failed"
 def bulk(request: HttpRequest, store_id: uuid.UUID) -> HttpResponseBase:
     """POST `action` (delete, retry, move, attributes) with each `id`, or `all=1` for the list that the address means.
 
-    Moving takes `store`, attributes `lines` that are added to what there is; one without a value is taken away.
+    Moving takes `store`, attributes `lines` that are added to what there is.
 
     `action=retry_failed` tries all again that failed. One request does a part: `{done, refused: [{document, name,
     message}], left, after}`; the next one carries `after` on. Without a script a form leads back to the list.
@@ -61,7 +61,7 @@ def _arguments(request: HttpRequest, action: str) -> dict[str, Any]:
         wanted = services.read_attributes(request.POST.get("lines", ""))
         if not wanted:
             raise InvalidInputError("Write an attribute: a name, a colon and a value.")
-        return {"attributes": {name: None if value == "" else value for name, value in wanted.items()}}
+        return {"attributes": wanted}
     return {}
 
 

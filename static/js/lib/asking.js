@@ -28,7 +28,7 @@ export async function post(url, body = new FormData()) {
 }
 
 /**
- * Opens a dialog with a form of `method=dialog`, whose buttons say "yes" or nothing.
+ * Opens a dialog with a form of `method=dialog`, whose button says "yes", and `[data-cancel]`.
  * @param {HTMLDialogElement} dialog
  * @param {{name: string, text?: string}} about what it is about, where the dialog shows that
  * @returns {Promise<FormData | null>} what was filled in; null where people thought better of it
@@ -39,6 +39,8 @@ export function asked(dialog, { name, text = "" }) {
   const form = find(dialog, "form");
   form.reset();
   dialog.returnValue = "";
+  // no submit button: Enter in a field would press the first one
+  find(dialog, "[data-cancel]").onclick = () => dialog.close("");
   dialog.showModal();
   return new Promise((resolve) => {
     const close = () => resolve(dialog.returnValue === "yes" ? new FormData(form) : null);
