@@ -324,7 +324,7 @@ async def test_files_chosen_before_the_scripts_ran_are_taken(stage: Stage) -> No
         await ready.wait()
         await serve_static(route)
 
-    await stage.page.route(re.compile(r"/static/js/start"), late)
+    await stage.page.route(re.compile(r"/static/js/(start|chat)"), late)
     failure = {"code": "empty", "message": "This file is empty.", "retryable": False}
     await stage.page.route("**/upload/", lambda route: route.fulfill(status=422, json=failure))
     opening = asyncio.create_task(stage.open(is_new=True))

@@ -17,7 +17,8 @@ STORE = uuid.UUID(int=5)
 MANY = 500
 UUIDS = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
 PAGE = engines["django"].from_string(
-    """{% extends "shell.html" %}{% load static uploads %}
+    """{% extends "shell.html" %}{% load static uploads importmap %}
+    {% block scripts %}{% importmap "start.js" "library.js" %}{% endblock %}
     {% block page_styles %}
       <link rel="stylesheet" href="{% static "css/composer.css" %}">
       <link rel="stylesheet" href="{% static "css/uploads.css" %}">

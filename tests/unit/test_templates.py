@@ -17,6 +17,7 @@ from django.utils.safestring import mark_safe
 
 from chat.rendering.markdown import render_plain
 from chat.rendering.shapes import CitationView, ConversationEntry, Switch, TurnView
+from core.templatetags.importmap import reachable
 from retrieval.selectors import DocumentView
 
 ROOT = Path(__file__).parent.parent.parent
@@ -88,9 +89,31 @@ def test_nothing_comes_from_another_site(path: Path) -> None:
     assert not re.findall(r"(?:https?:)?//[\w-]+\.[\w.-]+", path.read_text().replace("http://www.w3.org/", ""))
 
 
-def test_styles_and_scripts_stay_light() -> None:
-    size = sum(len(gzip.compress(path.read_bytes())) for path in STYLES + SCRIPTS)
-    assert size < 90_000
+def loaded(template: Path) -> set[Path]:
+    """The styles and modules that a page of this template loads."""
+    source = template.read_text()
+    found = {ROOT / "static" / name for name in re.findall(r'{% static "(css/[^"]+)" %}', source)}
+    for parent in re.findall(r'{% extends "([^"]+)" %}', source):
+        if (ours := ROOT / "templates" / parent) in TEMPLATES:  # the admin's are the framework's
+            found |= {path for path in loaded(ours) if path.suffix == ".css"}
+    for entries in re.findall(r"{% importmap ([^%]*) %}", source):
+        found |= {ROOT / "static/js" / name for name in reachable(*re.findall(r'"([^"]+)"', entries))}
+    return found
+
+
+PAGES = [path for path in TEMPLATES if "{% importmap" in path.read_text() and path.name != "shell.html"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_a_page_loads_stays_light(page: Path) -> None:
+    files = loaded(page)
+    assert {path.suffix for path in files} == {".css", ".js"}
+    assert sum(len(gzip.compress(path.read_bytes())) for path in files) < 60_000
+
+
+def test_every_style_and_script_is_some_pages() -> None:
+    used = set().union(*(loaded(path) for path in TEMPLATES))
+    assert set(SCRIPTS) | set(STYLES) == used
 
 
 @pytest.mark.parametrize(
@@ -245,3 +268,8 @@ class TestImportMap:
     def test_the_entry_is_the_only_script_with_code(self) -> None:
         assert re.findall(r'<script type="module" src="[^"]*js/start[^"]*"></script>', self.html())
         assert self.html().count("<script") == 2
+
+    def test_what_the_entry_needs_is_fetched_at_once_and_nothing_else(self) -> None:
+        fetched = set(re.findall(r'rel="modulepreload" href="/static/js/([^"]+?)(?:\.[0-9a-f]{12})?\.js"', self.html()))
+        assert {"start", "elements/parley-connection", "lib/socket"} <= fetched
+        assert not {"elements/parley-chat", "elements/parley-library"} & fetched
