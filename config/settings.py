@@ -145,6 +145,7 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "beat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "look-for-work": {"task": "core.tasks.relay", "schedule": 15.0, "options": {"expires": 15}},
     "sweep-stores": {"task": "retrieval.tasks.sweep_stores", "schedule": 600.0, "options": {"expires": 600}},
+    "sweep-storage": {"task": "retrieval.tasks.sweep_storage", "schedule": 3600.0, "options": {"expires": 3600}},
 }
 
 # People --------------------------------------------------------------------------------------------------------

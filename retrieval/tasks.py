@@ -1,11 +1,13 @@
 """Which background work this room does. Imported by workers (Celery finds it), not needed to ask for work."""
 
+import time
+
 from celery import shared_task
 
 from core import outbox
 from retrieval import ingestion
 from retrieval.ingestion import reindexing
-from retrieval.services import archives, resumable, stores
+from retrieval.services import archives, orphans, resumable, stores
 
 outbox.register_group(ingestion.INGEST, ingestion.ingest, ingestion.GROUP, on_exhausted=ingestion.give_up)
 # what a person deleted is never left lying about, however often a worker dies over it
@@ -25,3 +27,10 @@ outbox.register(reindexing.LEFTOVERS, reindexing.remove_leftovers, max_attempts=
 def sweep_stores() -> None:
     """The periodic look at what expired."""
     stores.delete_expired()
+
+
+@shared_task(name="retrieval.tasks.sweep_storage")
+def sweep_storage() -> None:
+    """The periodic look at what a killed process left in the storage: each hour another portion, all within a day."""
+    hour = int(time.time() // 3600)
+    orphans.sweep(orphans.PORTIONS[hour % len(orphans.PORTIONS)])

@@ -20,7 +20,7 @@ from retrieval.models import File
 
 PICTURE = "picture"
 SMALL = "small.webp"
-_FOLDER = "made"
+FOLDER = "made"
 
 
 def read(file: uuid.UUID, name: str) -> bytes | None:
@@ -77,4 +77,4 @@ def local_path(file: File) -> Iterator[Path]:
 
 
 def _path(file: uuid.UUID, name: str) -> str:
-    return f"{_FOLDER}/{file.hex[:2]}/{file.hex}/{name}"
+    return f"{FOLDER}/{file.hex[:2]}/{file.hex}/{name}"

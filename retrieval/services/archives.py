@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 UNPACK = "retrieval.unpack_archive"
 EXPIRE = "retrieval.expire_archive"
+FOLDER = "archives"
 # Bytes that are unpacked in one go, unless a single file has more.
 _BATCH = 16 * 1024 * 1024
 _SLACK = 1024 * 1024
@@ -75,7 +76,7 @@ def _take_archive(user: User, store: VectorStore, name: str, received: Received)
     if known := unfinished.first():
         return known
     with received.path.open("rb") as stream:
-        storage_name = default_storage.save(f"archives/{uuid.uuid4().hex}", OpenFile(stream))
+        storage_name = default_storage.save(f"{FOLDER}/{uuid.uuid4().hex}", OpenFile(stream))
     try:
         with transaction.atomic():
             taken = Archive.objects.create(

@@ -16,7 +16,7 @@ from retrieval.models import Upload, UploadPart
 from retrieval.services.uploads import Readable
 
 _BLOCK = 256 * 1024
-_FOLDER = "uploads"
+FOLDER = "uploads"
 _DAMAGED = "The file arrived damaged. Upload it again."
 
 
@@ -70,7 +70,7 @@ def remove_parts(upload_id: uuid.UUID) -> None:
 
 
 def _folder(upload_id: uuid.UUID) -> str:
-    return f"{_FOLDER}/{upload_id.hex}"
+    return f"{FOLDER}/{upload_id.hex}"
 
 
 class Joined:
