@@ -10,7 +10,7 @@ LOCK := --universal --generate-hashes --no-emit-index-url --no-emit-find-links -
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help up down status manage shell test chaos contract check bench format screenshots schemas lock venv venv-dev system clean
+.PHONY: help up down status manage shell test chaos contract check bench load format screenshots schemas lock venv venv-dev system clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -57,6 +57,9 @@ bench: venv-dev ## measure how answers stream, what is sent, how files are read 
 	@$(VENV) -m benchmarks.context.run --turns 40
 	@$(VENV) -m benchmarks.ingestion.run
 	@$(VENV) -m benchmarks.streaming.run --users 1,50,200 --searching 10 $(ARGS)
+
+load: venv-dev ## upload 2,000 files, every tenth broken, and watch the workers' memory (ARGS="--files 500" is shorter)
+	@$(VENV) -m benchmarks.ingestion.many $(ARGS)
 
 format: venv-dev ## put the code into its form
 	@$(VENV) -m ruff check --fix-only --quiet .

@@ -1,4 +1,4 @@
-"""Uploads many files, some of them broken: `python -m benchmarks.ingestion.many`.
+"""Uploads many files, some of them broken: `make load`.
 
 Shows that every file comes to an end with a reason, that nothing is taken twice, and that workers do not grow. Uploads
 500 files, every tenth a broken PDF; uploads the same again; goes on to 2,000. Prints a table of the workers' memory.
@@ -27,7 +27,7 @@ _GROWTH = 0.10
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Upload many files, some of them broken.")
-    parser.add_argument("--files", type=int, default=STEPS[-1], help="how many at most")
+    parser.add_argument("--files", type=int, choices=STEPS, default=STEPS[-1], help="how many")
     most: int = parser.parse_args().files
     with server(0.05) as (_, port), machine(processes=1) as servers:
         servers.start_web()
