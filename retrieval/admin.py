@@ -5,6 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import Count, Q, QuerySet
 from django.forms import ModelForm
@@ -20,6 +21,7 @@ from core.errors import ParleyError
 from core.http import signed_in
 from core.models import EndpointModel, User
 from retrieval import quotas, selectors, services
+from retrieval.extraction import ocr
 from retrieval.models import Document, File, Quota, Reindexing, VectorStore
 from retrieval.services import reindexing
 
@@ -94,6 +96,11 @@ class DocumentAdmin(DocumentAdminBase):
     date_hierarchy = "created_at"
     actions = ["try_again", "remove"]
     exclude = ["revision", "replaces"]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        found = ocr.available()
+        languages = ocr.chosen(found, settings.OCR_LANGUAGES) if found else ()
+        return super().changelist_view(request, {**(extra_context or {}), "ocr_languages": languages})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Document]:
         visible = Document.objects.visible_to(request.user)

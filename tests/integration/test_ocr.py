@@ -4,10 +4,14 @@ import io
 from pathlib import Path
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 from PIL import Image, ImageDraw, ImageFont
+from pytest_django import Settings
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
+from core.models import User
 from retrieval import services
 from retrieval.errors import CorruptFileError, ExtractionError, NoTextFoundError, TooLargeError
 from retrieval.extraction import Extraction, ExtractionLimits, extract_file, ocr, sniff
@@ -15,6 +19,13 @@ from tests import factories
 from tests.ingesting import assert_whole, put_file, work
 
 FILES = Path(__file__).parents[1] / "files"
+# What the program prints when it is asked for its languages.
+LISTING = """#!/bin/sh
+echo 'List of available languages in "/data/" (3):'
+echo deu
+echo eng
+echo osd
+"""
 WORDS = "The harbour master keeps the keys of the old lighthouse"
 LIMITS = ExtractionLimits(seconds=120, max_chars=100_000, max_pages=50, ocr_seconds=300)
 
@@ -218,3 +229,25 @@ def test_a_document_that_failed_for_want_of_ocr_is_read_once_it_is_there(
     assert_whole(document)
     assert document.revision
     assert "picture" in document.revision.text
+
+
+class TestAdministrators:
+    """They read in the admin what is read."""
+
+    @pytest.mark.django_db
+    def test_languages(
+        self, boss: User, client: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Settings
+    ) -> None:
+        program = tmp_path / "tesseract"
+        program.write_text(LISTING)
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        documents = reverse("admin:retrieval_document_changelist")
+        assert "read by OCR, in: eng, deu." in client.get(documents).content.decode()
+        settings.OCR_LANGUAGES = "deu"
+        assert "read by OCR, in: deu." in client.get(documents).content.decode()
+
+    @pytest.mark.django_db
+    def test_none(self, boss: User, client: Client, no_ocr: None) -> None:
+        page = client.get(reverse("admin:retrieval_document_changelist")).content.decode()
+        assert "no OCR is installed" in page
