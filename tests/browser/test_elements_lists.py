@@ -3,6 +3,7 @@
 import re
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -162,11 +163,19 @@ async def test_changes_that_come_together_are_asked_for_together(stage: Stage) -
         documents.changed(stage, document.id)
     await expect(stage.page.locator("[data-document]")).to_have_count(40)
     assert len(documents.asked) <= 2
-    documents.changed(stage, many[0].id)  # it shows that already
     documents.put(row(many[1].id, "failed"))
     documents.changed(stage, many[1].id)
     await expect(stage.page.locator("[data-state=failed]")).to_have_count(1)
     assert documents.asked[-1] == [str(many[1].id)]
+
+
+async def test_a_document_that_stays_ready_shows_its_other_name(stage: Stage) -> None:
+    one = row(uuid.UUID(int=1), "ready", notice="A new version is on its way: Reading.")
+    documents = await open_store(stage, one)
+    documents.put(replace(one, name="new.txt", notice=""))
+    documents.changed(stage, one.id)
+    await expect(stage.page.get_by_role("row").get_by_role("link", name="new.txt")).to_be_visible()
+    await expect(stage.page.get_by_text("A new version is on its way")).to_be_hidden()
 
 
 async def test_a_row_that_changes_keeps_focus_and_choice(stage: Stage) -> None:
@@ -241,6 +250,17 @@ async def test_the_menu_of_a_row_asks_the_server_and_says_what_it_says(stage: St
     await expect(page.get_by_role("alert")).to_have_text("You may not.")
     await expect(page.locator("[data-document]")).to_have_count(1)
     assert asked == [f"/documents/{one}/retry/", f"/documents/{one}/delete/"]
+
+
+async def test_why_something_was_not_done_is_in_view_at_the_end_of_a_long_list(stage: Stage) -> None:
+    await open_store(stage, *(row(uuid.UUID(int=number), "failed", retryable=True) for number in range(1, 41)))
+    page = stage.page
+    refusal = {"code": "conflict", "message": "It is there already.", "retryable": False}
+    await page.route("**/retry/", lambda route: route.fulfill(status=409, json=refusal))
+    await page.locator("[data-menu]").last.press("Enter")
+    await page.get_by_role("menuitem", name="Try again").press("Enter")
+    await expect(page.get_by_role("alert")).to_have_text("It is there already.")
+    await expect(page.get_by_role("alert")).to_be_in_viewport(ratio=1)
 
 
 async def test_what_was_uploaded_stands_in_the_list(stage: Stage) -> None:

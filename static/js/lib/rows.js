@@ -15,7 +15,6 @@ const GATHER = 300;
 const PAUSE = 1_200;
 const AT_ONCE = 50;
 const DELAYS = { first: 2_000, longest: 30_000 };
-const FINAL = new Set(["ready", "failed"]);
 
 export class LiveRows {
   #root;
@@ -66,14 +65,12 @@ export class LiveRows {
   }
 
   /**
-   * Somebody says that a document is in another state, or gone (without one).
+   * Somebody says that a document changed, or is gone (without a state). What is shown may have another name or content.
    * @param {string} id
    * @param {string} [state]
    */
   heard(id, state = "") {
-    const shown = this.#shown(id)?.dataset.state ?? this.#elsewhere.get(id);
-    const isOld = shown === state && (FINAL.has(state) || this.#elsewhere.has(id));
-    if (!isOld) this.look([id], state);
+    if (this.#elsewhere.get(id) !== state) this.look([id], state);
   }
 
   /**
