@@ -102,7 +102,7 @@ async def test_a_folder_keeps_its_paths_and_leaves_hidden_files(
     page = await open_store(desktop, store)
     await choose(page, folder, label="Add a folder")
     await expect(page.locator("[data-summary]")).to_have_text("2 of 2 read")
-    await expect(page.locator("[data-said]")).to_have_text("3 hidden files or folders were left out.")
+    await expect(page.locator("[data-said]")).to_have_text("Left out because hidden: 3.")
     paths = {"papers/tides.txt": "ready", "papers/light/lamp.txt": "ready"}
     assert await in_database(documents, store) == paths
 
