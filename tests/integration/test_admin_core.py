@@ -333,7 +333,7 @@ def test_staff_see_and_change_what_was_granted_to_them(client: Client) -> None:
     listed = client.get(page("retrieval_vectorstore_changelist")).text
     assert [name in listed for name in ("Hidden", "Read", "Edited", "Owned")] == [False, True, True, True]
     assert client.get(page("retrieval_vectorstore_change", hidden.pk)).status_code == 302
-    form = store_form(dense_share="0.5", **grant_forms({"everyone": "on", "role": "owner"}))
+    form = store_form(dense_share="0.5", **grant_forms({"everyone": "on", "role": "reader"}))
     for store, status, grants in ((read, 403, 0), (edited, 302, 0), (owned, 302, 1)):
         form["embedding_model"] = str(store.embedding_model_id)
         assert client.post(page("retrieval_vectorstore_change", store.pk), form).status_code == status

@@ -98,7 +98,7 @@ async def run(claimed: Claimed, calls: list[FunctionCall]) -> tuple[list[events.
     names = [*ARGUMENTS]
     box = open_toolbox([{"name": name} for name in names if name != "missing"])
     until = asyncio.get_running_loop().time() + 30
-    runner = CallRunner(claimed, box, scope=scope, numbering=Numbering(), until=until)
+    runner = CallRunner(claimed, box, scope=scope, wanted=None, numbering=Numbering(), until=until)
     happened: list[events.TurnEvent] = []
     return happened, await runner.run(calls, happened.append, resumed=True)
 
