@@ -99,6 +99,7 @@ class Document(models.Model):
         store_id: uuid.UUID
         file_id: uuid.UUID
         uploaded_by_id: uuid.UUID | None
+        revision_id: uuid.UUID | None
         replaces_id: uuid.UUID | None
 
     class Meta:

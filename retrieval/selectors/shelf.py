@@ -80,7 +80,7 @@ def store_page(user: User, *, view: str, words: str, number: str | None) -> Page
 def store_rows(user: User, stores: Iterable[VectorStore]) -> list[StoreRow]:
     """What is shown of stores: two statements for all of them."""
     listed = list(stores)
-    contents = _contents([store.pk for store in listed])
+    held = contents([store.pk for store in listed])
     shares = _shares([store.pk for store in listed if store.owner_id == user.pk])
     return [
         StoreRow(
@@ -91,7 +91,7 @@ def store_rows(user: User, stores: Iterable[VectorStore]) -> list[StoreRow]:
             owner=person_name(store.owner) if store.owner and store.owner_id != user.pk else "",
             is_mine=store.owner_id == user.pk,
             shares=shares.get(store.pk, 0),
-            contents=contents[store.pk],
+            contents=held[store.pk],
             expired=store.is_expired,
             expires_at=store.expires_at if store.is_expired or store.expires_soon else None,
         )
@@ -113,19 +113,20 @@ def found_documents(user: User, words: str) -> list[Found]:
     ]
 
 
-def _contents(stores: list[uuid.UUID]) -> dict[uuid.UUID, Contents]:
+def contents(stores: list[uuid.UUID]) -> dict[uuid.UUID, Contents]:
+    """What is in each of `stores`, by one statement."""
     grouped = Document.objects.live().filter(store__in=stores).order_by().values_list("store", "state")
     sums = grouped.annotate(
         Count("pk"), Sum("file__size"), Sum("token_count"), Max("created_at"), Max("ready_at"), Max("updated_at")
     )
     found: dict[uuid.UUID, Contents] = defaultdict(Contents)
     for store, state, count, size, tokens, *moments in sums:
-        contents = found[store]
-        contents.groups[GROUP_OF[state]] = contents.groups.get(GROUP_OF[state], 0) + count
-        contents.size += int(size or 0)
-        contents.tokens += int(tokens or 0)
-        known = [moment for moment in (contents.changed, *moments) if moment]
-        contents.changed = max(known, default=None)
+        held = found[store]
+        held.groups[GROUP_OF[state]] = held.groups.get(GROUP_OF[state], 0) + count
+        held.size += int(size or 0)
+        held.tokens += int(tokens or 0)
+        known = [moment for moment in (held.changed, *moments) if moment]
+        held.changed = max(known, default=None)
     return found
 
 
