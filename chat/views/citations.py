@@ -11,10 +11,10 @@ from django.views.decorators.http import require_GET
 from chat.models import Citation
 from chat.rendering.turns import citation_view
 from core.http import signed_in
-from retrieval.models import Document
+from retrieval.models import Document, Revision
 from retrieval.selectors.page_pictures import marked_page
 
-# Characters of the document that are shown on either side of the quote.
+# Characters of the document that are shown on either side of the quote, at most; where there are pages, only of its own.
 SURROUNDINGS = 700
 
 
@@ -33,8 +33,9 @@ def citation(request: HttpRequest, citation_id: uuid.UUID) -> HttpResponse:
     shown = citation_view(found)
     context = {"citation": shown, "quote": found.quote, "replaced": document is not None, "heading": found.heading}
     if found.revision is not None and not shown.gone:
-        context["before"] = _before(found.revision.text, found.start)
-        context["after"] = _after(found.revision.text, found.end)
+        first, past = _page(found, found.revision)
+        context["before"] = _before(found.revision.text[first : found.start])
+        context["after"] = _after(found.revision.text[found.end : past])
     if document and Document.objects.visible_to(user).filter(pk=document.pk).exists():
         context["document_url"] = document.get_absolute_url()
         if not shown.gone:
@@ -50,12 +51,17 @@ def _document(citation: Citation) -> Document | None:
     return Document.objects.live().filter(pk__in=list(named)).first()
 
 
-def _before(text: str, start: int) -> str:
-    begin = max(0, start - SURROUNDINGS)
-    piece = text[begin:start]
-    return piece if begin == 0 else "…" + piece.partition(" ")[2]
+def _page(citation: Citation, revision: Revision) -> tuple[int, int]:
+    """Where the page of the quote begins and ends in the text, or the quote, which may go on to the next one."""
+    if citation.page is None or not 0 < citation.page <= len(revision.pages):
+        return 0, len(revision.text)
+    first, past = revision.pages[citation.page - 1]
+    return min(first, citation.start), max(past, citation.end)
 
 
-def _after(text: str, end: int) -> str:
-    piece = text[end : end + SURROUNDINGS]
-    return piece if end + SURROUNDINGS >= len(text) else piece.rpartition(" ")[0] + "…"
+def _before(text: str) -> str:
+    return text if len(text) <= SURROUNDINGS else "…" + text[-SURROUNDINGS:].partition(" ")[2]
+
+
+def _after(text: str) -> str:
+    return text if len(text) <= SURROUNDINGS else text[:SURROUNDINGS].rpartition(" ")[0] + "…"

@@ -189,6 +189,23 @@ def test_a_cited_passage_is_shown_to_whom_the_assistant_was_granted_but_not_its_
     assert document.get_absolute_url() in client.get(f"/citations/{citation.id}/").content.decode()
 
 
+def test_a_passage_stays_on_the_page_it_is_from(browser: Client, owner: User, assistant: Assistant) -> None:
+    document = factories.document(
+        factories.store(owner=owner), text="Page one. Quoted on page two, and more. Page three.", state="ready"
+    )
+    assert document.revision is not None
+    document.revision.pages = [[0, 10], [10, 40], [40, 51]]
+    document.revision.save()
+    citation = cited(long_conversation(owner, assistant, 1), document)
+    Citation.objects.filter(pk=citation.pk).update(page=2, start=10, end=28, quote="Quoted on page two")
+    panel = browser.get(f"/citations/{citation.id}/").content.decode()
+    assert "<mark>Quoted on page two</mark>, and more." in panel
+    assert "Page one" not in panel
+    assert "Page three" not in panel
+    Citation.objects.filter(pk=citation.pk).update(page=None)  # formats without pages show what stands around it
+    assert "Page one. <mark>" in browser.get(f"/citations/{citation.id}/").content.decode()
+
+
 def test_a_quote_outlives_its_document(browser: Client, owner: User, assistant: Assistant) -> None:
     document = factories.document(factories.store(owner=owner), text="The pier is closed.", state="ready")
     citation = cited(long_conversation(owner, assistant, 1), document)
