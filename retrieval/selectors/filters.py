@@ -43,6 +43,8 @@ _ORDERS: dict[str, F | Func | Case] = {
 # What one wants to see first: the latest, the largest, but names from the beginning.
 _DESCENDING = frozenset({"size", "pages", "chunks", "tokens", "added"})
 NEWEST_FIRST = "-added"
+# Whoever is gone comes last. Only where there are nulls: an index has them where PostgreSQL puts them by itself.
+_NULLABLE = frozenset({"who"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +127,8 @@ class DocumentFilter:
         return documents
 
     def order(self, documents: QuerySet[Document]) -> QuerySet[Document]:
-        by = _ORDERS[self.column]
-        return documents.order_by(by.desc(nulls_last=True) if self.is_descending else by.asc(nulls_last=True), "id")
+        by, last = _ORDERS[self.column], True if self.column in _NULLABLE else None
+        return documents.order_by(by.desc(nulls_last=last) if self.is_descending else by.asc(nulls_last=last), "id")
 
 
 def cleaned_words(text: str) -> str:

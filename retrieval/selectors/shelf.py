@@ -101,15 +101,18 @@ def store_rows(user: User, stores: Iterable[VectorStore]) -> list[StoreRow]:
 
 def found_documents(user: User, words: str) -> list[Found]:
     """The latest documents with all of `words` in name or title, wherever `user` may read them; at most MAX_FOUND."""
-    visible = with_rows(Document.objects.live().visible_to(user)).select_related("file", "store")
-    kept = DocumentFilter(words=words).keep(visible).order_by("-created_at", "id")[:MAX_FOUND]
+    # in steps: the planner takes words to be rare, and would go through all documents once for each store
+    stores = list(VectorStore.objects.visible_to(user).values_list("pk", flat=True))
+    kept = DocumentFilter(words=words).keep(Document.objects.live().filter(store__in=stores))
+    ids = list(kept.order_by("-created_at", "id").values_list("pk", flat=True)[:MAX_FOUND])
+    shown = with_rows(Document.objects.live().filter(pk__in=ids, store__in=stores)).select_related("store")
     return [
         Found(
             document_row(document),
             document.store.name if document.store.kind != VectorStore.Kind.CONVERSATION else "",
             document.store.get_absolute_url(),
         )
-        for document in kept
+        for document in shown.order_by("-created_at", "id")
     ]
 
 

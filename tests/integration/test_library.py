@@ -290,7 +290,7 @@ class TestPages:
         for number in range(60):
             factories.document(store, name=f"paper-{number}.txt")
         client = as_(cast.owner)
-        with django_assert_max_num_queries(12):
+        with django_assert_max_num_queries(13):
             first = client.get(store.get_absolute_url())
         second = client.get(store.get_absolute_url(), {"page": 2})
         assert len(first.context["documents"]) == 50

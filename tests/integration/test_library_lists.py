@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -14,7 +15,7 @@ from pytest_django import DjangoAssertNumQueries
 from core.models import User
 from core.models.grants import Role
 from retrieval.models import Document, Revision, VectorStore
-from retrieval.selectors import DocumentFilter
+from retrieval.selectors import DocumentFilter, store_documents
 from retrieval.services import bulk
 from tests import factories
 
@@ -108,6 +109,24 @@ class TestFilters:
         assert set(up) == set(down) == {"0.txt", "1.txt", "2.txt"}
         if column in {"name", "size", "tokens", "added"}:
             assert up == down[::-1] == ["0.txt", "1.txt", "2.txt"]
+
+    def test_whom_nobody_uploaded_comes_last_both_ways(self, cast: factories.Cast, store: VectorStore) -> None:
+        for name, person in (("a.txt", cast.owner), ("b.txt", None), ("c.txt", cast.teammate)):
+            put(store, name, uploaded_by=person)
+        assert names(cast.owner, store, sort="who")[-1] == "b.txt"
+        assert names(cast.owner, store, sort="-who")[-1] == "b.txt"
+
+    def test_the_usual_order_is_that_of_an_index(self, store: VectorStore) -> None:
+        """Else each page of a large store sorts all of it."""
+        put(store, "a.txt")
+        wanted = DocumentFilter()
+        with connection.cursor() as cursor:
+            # a small table is read as a whole and sorted, unless that is not to be had
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            cursor.execute("SET LOCAL enable_sort = off")
+            plan = wanted.order(wanted.keep(store_documents(store))).values_list("pk")[:50].explain()
+        assert "document_of_store" in plan
+        assert "Sort" not in plan
 
     def test_a_title_is_found_too(self, cast: factories.Cast, store: VectorStore) -> None:
         put(store, "a.pdf", state="ready")
