@@ -12,11 +12,12 @@ from django.conf import settings
 from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, WebSocket, async_playwright, expect
 
 from core.bridge import in_database
-from core.models import User
-from tests import factories
+from core.models import User, Work
+from tests import backends, factories
 from tests.factories import session_of
 from tests.frames import FrameError, check_received, check_sent
-from tests.site import Site, running_site
+from tests.site import APPLICATION, Site, running_site
+from tests.waiting import wait_until
 
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 # The worker may still be starting, and the machine busy with other tests.
@@ -117,6 +118,19 @@ def chromium() -> str:
     return path
 
 
+def _quieten() -> None:
+    """Wait until the site does nothing more: emptying all tables while it works in some of them can be a deadlock.
+
+    What it has not begun with, it need not begin with.
+    """
+
+    def quiet() -> bool:
+        Work.objects.filter(state=Work.State.WAITING).delete()
+        return not Work.objects.filter(state=Work.State.RUNNING).exists() and not backends.busy({APPLICATION})
+
+    wait_until(quiet)
+
+
 async def _context(site: Site, *, width: int, height: int) -> AsyncIterator[Watched]:
     path = chromium()
     async with async_playwright() as playwright:
@@ -127,4 +141,5 @@ async def _context(site: Site, *, width: int, height: int) -> AsyncIterator[Watc
         yield watched
         await context.close()
         await browser.close()
+    await in_database(_quieten)
     assert not watched.unexpected()
