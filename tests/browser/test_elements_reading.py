@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 from django.template.loader import render_to_string
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
-from tests.browser.elements import ANSWER, CITATION, Stage, staged, turn_view
+from chat.rendering.markdown import render as render_markdown
+from tests.browser.elements import ANSWER, CITATION, Stage, staged, turn_html, turn_view
 from tests.waiting import until
 
 
@@ -59,6 +60,29 @@ async def test_a_citation_opens_beside_the_answer_and_gives_the_focus_back(stage
     await page.keyboard.press("Escape")
     await expect(panel).to_be_hidden()
     await expect(chip).to_be_focused()
+
+
+async def test_a_citation_that_is_not_stored_yet_is_shown_when_the_answer_ends(stage: Stage) -> None:
+    turn = uuid.uuid4()
+    context = {"citation": CITATION, "before": "before ", "quote": "the passage", "after": " after", "gone": False}
+    body = render_to_string("chat/_partials/citation.html", context)
+    asked: list[str] = []
+
+    async def answer(route: Route) -> None:
+        asked.append(route.request.url)
+        await route.fulfill(status=404 if len(asked) == 1 else 200, body=body, content_type="text/html")
+
+    await stage.page.route("**/citations/**", answer)
+    page = await stage.open(turn_view(turn, "Now", is_live=True, status="in_progress"))
+    blocks = [str(render_markdown(ANSWER, (CITATION,)))]
+    stage.send(type="turn.snapshot", turn=str(turn), epoch=1, number=1, handle=1, blocks=blocks)
+    await page.locator("a.citation").click()
+    panel = page.get_by_role("complementary", name="Source")
+    await until(lambda: asked)
+    await expect(panel.locator("[aria-busy]")).to_be_visible()
+    stage.send(type="turn.final", turn=str(turn), status="completed", html=turn_html(turn, "Now", ANSWER))
+    await expect(panel.locator("mark")).to_have_text("the passage")
+    assert len(asked) == 2
 
 
 async def test_code_and_answers_can_be_copied(stage: Stage) -> None:

@@ -15,6 +15,7 @@ from tests.browser.conftest import Watched
 from tests.ingesting import put
 from tests.pdfs import is_near, opened, picture, plain_pdf
 from tests.responses_server import ResponsesServer
+from tests.stored import until_stored
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -110,8 +111,8 @@ async def test_a_citation_shows_its_page_with_the_passage_marked(
     await expect(page.locator(".document[data-state=ready]")).to_have_count(1, timeout=60_000)
     await page.get_by_role("textbox").fill("When does the tide turn at Korsund?")
     await page.keyboard.press("Enter")
-    chip = page.locator("parley-turn [data-answer] a.citation").first
-    await chip.click(timeout=60_000)
+    await expect(page.locator("parley-turn[data-status=completed]")).to_have_count(1, timeout=60_000)
+    await page.locator("parley-turn [data-answer] a.citation").first.click()
     panel = page.locator("parley-citation-panel")
     shown = panel.locator("parley-page-picture")
     await drawn(shown.locator("img"))
@@ -142,16 +143,11 @@ async def test_who_may_not_read_the_store_sees_the_passage_and_no_page(
     page = await desktop.page()
     await page.goto(desktop.site.url)
 
-    async def ready() -> bool:
-        return bool(await in_database(Document.objects.filter(state="ready").exists))
-
-    for _ in range(600):
-        if await ready():
-            break
-        await page.wait_for_timeout(100)
+    await until_stored(Document.objects.filter(state="ready").exists)
     await page.get_by_role("textbox").fill("When does the tide turn at Korsund?")
     await page.keyboard.press("Enter")
-    await page.locator("parley-turn [data-answer] a.citation").first.click(timeout=60_000)
+    await expect(page.locator("parley-turn[data-status=completed]")).to_have_count(1, timeout=60_000)
+    await page.locator("parley-turn [data-answer] a.citation").first.click()
     panel = page.locator("parley-citation-panel")
     await expect(panel.locator("mark")).to_contain_text("tide")
     await expect(panel.locator("parley-page-picture")).to_have_count(0)

@@ -6,6 +6,30 @@
 import { clickedLink } from "../lib/fragment.js";
 import { find } from "../lib/page.js";
 
+/**
+ * Wait until a turn is no longer live.
+ *
+ * @param {Element} turn
+ * @param {AbortSignal} signal
+ * @returns {Promise<void>} rejected when it is aborted
+ */
+function ended(turn, signal) {
+  return new Promise((resolve, reject) => {
+    const look = () => {
+      if (turn.hasAttribute("data-live")) return;
+      observer.disconnect();
+      resolve();
+    };
+    const observer = new MutationObserver(look);
+    observer.observe(turn, { attributeFilter: ["data-live"] });
+    signal.addEventListener("abort", () => {
+      observer.disconnect();
+      reject(signal.reason);
+    });
+    look();
+  });
+}
+
 class ParleyCitationPanel extends HTMLElement {
   /** @type {HTMLElement | null} */
   #opener = null;
@@ -35,10 +59,7 @@ class ParleyCitationPanel extends HTMLElement {
     this.hidden = false;
     find(this, "#panel-title").focus();
     try {
-      const response = await fetch(link.href, {
-        headers: { Accept: "text/html" },
-        signal: this.#loading.signal,
-      });
+      const response = await this.#ask(link, this.#loading.signal);
       if (!response.ok) throw new Error(String(response.status));
       body.innerHTML = await response.text();
       body.scrollTop = 0;
@@ -56,7 +77,24 @@ class ParleyCitationPanel extends HTMLElement {
     body.removeAttribute("aria-busy");
   }
 
+  /**
+   * A citation in an answer that still grows may be seen before it is stored, which it is when the answer ends.
+   *
+   * @param {HTMLAnchorElement} link
+   * @param {AbortSignal} signal
+   */
+  async #ask(link, signal) {
+    const turn = link.closest("parley-turn");
+    const grows = turn?.hasAttribute("data-live");
+    const options = { headers: { Accept: "text/html" }, signal };
+    const response = await fetch(link.href, options);
+    if (response.status !== 404 || !turn || !grows) return response;
+    await ended(turn, signal);
+    return fetch(link.href, options);
+  }
+
   close() {
+    this.#loading?.abort();
     this.hidden = true;
     this.#mark(false);
     this.#opener?.focus();
