@@ -14,7 +14,7 @@ from core.http import signed_in
 from retrieval.models import Document, Revision
 from retrieval.selectors.page_pictures import marked_page
 
-# Characters of the document that are shown on either side of the quote, at most; where there are pages, only of its own.
+# Characters that are shown on either side of the quote, at most; where there are pages, only those of its own.
 SURROUNDINGS = 700
 
 

@@ -30,10 +30,10 @@ class QuotaAdmin(QuotaAdminBase):
     def subject(self, quota: Quota) -> str:
         return "everyone" if quota.everyone else str(quota.user or quota.group)
 
-    @admin.display(description="Used now", empty_value="–")
-    def used(self, quota: Quota) -> str | None:
+    @admin.display(description="Used now")
+    def used(self, quota: Quota) -> str:
         """Of one person only: a group has what its members have, one by one."""
         if quota.user is None:
-            return None
+            return "–"
         now = quotas.usage(quota.user)
         return f"{now.files:,} files, {filesizeformat(now.size)}, {now.tokens:,} tokens"

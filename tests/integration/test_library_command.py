@@ -68,7 +68,7 @@ class TestCommand:
         out = io.StringIO()
         with pytest.raises(CommandError, match="still being worked on"):  # asked for again, it is tried again
             call_command("ingest", str(folder), "--store", "Papers", "--wait", "0.01", stdout=out)
-        assert "tides.txt: ready, 1 passages" in out.getvalue()
+        assert "tides.txt: ready, 1 chunk\n" in out.getvalue()
         assert Document.objects.get(name="pilots.txt").attributes["path"] == "deep/pilots.txt"
 
     @pytest.mark.django_db(transaction=True)

@@ -80,7 +80,7 @@ def _became(document: Document | None) -> str:
         return "deleted meanwhile"
     if document.state == Document.State.FAILED:
         return f"failed: {document.error_message}"
-    return f"ready, {document.chunk_count} passages"
+    return f"ready, {document.chunk_count} chunk{'' if document.chunk_count == 1 else 's'}"
 
 
 def _some(number: int, what: str) -> str:
