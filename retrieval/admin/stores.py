@@ -118,7 +118,8 @@ class VectorStoreAdmin(GrantedAdmin):
             lambda pk: numbers.append(services.retry_failed(user=person, store_id=pk)),
             _("Looked through %d."),
         )
-        self.message_user(request, _("%d documents tried again.") % sum(numbers))
+        if numbers:
+            self.message_user(request, _("%d documents tried again.") % sum(numbers))
 
     @admin.action(description="Delete with all documents, in the background", permissions=["change"])
     def remove(self, request: HttpRequest, stores: QuerySet[VectorStore]) -> None:

@@ -100,6 +100,9 @@ def test_documents_are_filtered(store: VectorStore, boss: User, client: Client) 
     assert listed(client, store=str(chat.pk)) == ["picture"]
     assert listed(client, file=str(picture.file_id)) == ["picture"]
     assert listed(client, q="harbour") == ["broken", "leaving"]
+    counted = documents_page(client, _facets="True", store=str(store.pk))
+    assert "Text (text/plain) (2)" in counted
+    assert "encrypted_file (1)" in counted
     # what makes no sense leads back to all, as everywhere in the admin
     wrong = client.get(page("retrieval_document_changelist"), {"store": "x"}, follow=True)
     assert wrong.redirect_chain
