@@ -1,4 +1,4 @@
-"""The inside of the jail: `python -m core.jail.child <descriptor of the order> <parent's process id>`.
+"""The inside of the jail: what a child does from the moment the nursery has borne it.
 
 Reads the order, confines itself, imports the function (so that even its imports run confined), reads the data
 from standard input, calls it, and writes one answer: a line of JSON that says what follows, then the body.
@@ -51,15 +51,16 @@ class Answer:
             stream.write(body)
 
 
-def main() -> None:
-    with os.fdopen(int(sys.argv[1]), "rb") as stream:
+def main(paper: int, reports: int | None, *, parent: int) -> None:
+    """Do what is written on `paper`, with the data on standard input, and answer on standard output."""
+    with os.fdopen(paper, "rb") as stream:
         order = orjson.loads(stream.read())
     limits = Limits(**order["limits"])
-    if order["progress"] >= 0:
-        progress.open_pipe(order["progress"])
+    if reports is not None:
+        progress.open_pipe(reports)
     answer = Answer(limits.output_bytes)
     try:
-        protections = confine(limits, parent=int(sys.argv[2]))
+        protections = confine(limits, parent=parent)
     except OSError as error:
         answer.failure(FailureCode.UNPROTECTED, str(error), type(error).__name__)
         return
@@ -72,7 +73,3 @@ def _load(dotted: str) -> Callable[..., Any]:
     module, _, name = dotted.partition(":")
     function: Callable[..., Any] = getattr(importlib.import_module(module), name)
     return function
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""The outside of the jail: starts the child, watches it, kills it, and turns what happened into an
+"""The outside of the jail: has a child born, watches it, kills it, and turns what happened into an
 outcome.
 """
 
@@ -6,39 +6,25 @@ import contextlib
 import os
 import selectors
 import signal
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import orjson
 
 from core.jail.outcome import Failure, FailureCode, Json, Limits, Outcome, Value
 from core.jail.progress import Listener, OnProgress
+from core.jail.starter import Child, nursery
 
-_PROJECT = Path(__file__).resolve().parents[2]
 _HEADER_BYTES = 64 * 1024
 _DIAGNOSTICS_BYTES = 4096
 _READ_BYTES = 1 << 16
 
 # What allocators say before they abort: Rust's, C++'s, glibc's.
 _OUT_OF_MEMORY = (b"memory allocation of", b"std::bad_alloc", b"out of memory", b"Cannot allocate memory")
-
-# One thread and few malloc arenas each reserve less of the address space that RLIMIT_AS counts.
-_ENVIRONMENT = {
-    "LANG": "C.UTF-8",
-    "HOME": "/nonexistent",
-    "MALLOC_ARENA_MAX": "2",
-    "RAYON_NUM_THREADS": "1",
-    "TOKIO_WORKER_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "OMP_THREAD_LIMIT": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-}
 
 
 def run(
@@ -48,49 +34,44 @@ def run(
     arguments: Mapping[str, Json] | None = None,
     limits: Limits | None = None,
     on_progress: OnProgress | None = None,
+    modules: Sequence[str] = (),
 ) -> Outcome:
     """Call `function` ("module:name") as `name(data, **arguments)` in a jailed child process and wait for it.
 
     `data` is bytes or the path of a file; the child gets an open descriptor, not the path. The function
     returns something orjson can write, or bytes. `on_progress(done, total)` is called in this thread with what
     the function reports (`core.jail.progress.report`), a few times a second at most; what it raises ends the
-    child and comes out here. Otherwise raises OSError only where the file or the child cannot be opened.
+    child and comes out here. `modules` are loaded before there is a child, once for many: what the function
+    needs of our code and Python's, nothing that starts threads or reads documents in native code. Otherwise raises
+    OSError only where the file cannot be opened or the child not be started.
     """
     limits = limits or Limits()
-    with _opened(data) as source, _progress_pipe(on_progress) as (listener, reports):
-        pipe = reports.fileno() if reports else -1
-        order = {"function": function, "arguments": arguments or {}, "limits": asdict(limits), "progress": pipe}
-        with _opened(orjson.dumps(order)) as paper:
-            child = _start(source, paper.fileno(), pipe)
-        if reports:
-            reports.close()  # or its end would never be reached
-        with child:
-            return _Watch(child, limits, listener).outcome()
+    order = {"function": function, "arguments": arguments or {}, "limits": asdict(limits)}
+    with contextlib.ExitStack() as ours, contextlib.ExitStack() as given:
+        descriptors = [given.enter_context(_opened(data)).fileno()]
+        output, errors, *reports = [_pipe(ours, given) for _ in range(2 if on_progress is None else 3)]
+        paper = given.enter_context(_opened(orjson.dumps(order))).fileno()
+        descriptors += [output.theirs, errors.theirs, paper, *(pipe.theirs for pipe in reports)]
+        child = nursery.bear(descriptors, modules)
+        try:
+            given.close()  # or the ends of what the child writes would never be reached
+            listener = Listener(reports[0].ours, on_progress) if on_progress is not None else None
+            return _Watch(child, limits, output.ours, errors.ours, listener).outcome()
+        finally:
+            child.end()
 
 
-def _start(source: IO[bytes], paper: int, reports: int) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-E", "-s", "-B", "-X", "utf8", "-m", "core.jail.child"]
-    return subprocess.Popen(
-        [*command, str(paper), str(os.getpid())],
-        cwd=_PROJECT,
-        env=_ENVIRONMENT,
-        stdin=source,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        pass_fds=[descriptor for descriptor in (paper, reports) if descriptor >= 0],
-        start_new_session=True,
-    )
+class _Pipe(NamedTuple):
+    ours: int
+    theirs: int
 
 
-@contextlib.contextmanager
-def _progress_pipe(on_progress: OnProgress | None) -> Iterator[tuple[Listener | None, IO[bytes] | None]]:
-    """The two ends of the pipe for reports, where somebody wants to hear them."""
-    if on_progress is None:
-        yield None, None
-        return
-    ours, theirs = os.pipe()
-    with os.fdopen(ours, "rb", buffering=0), os.fdopen(theirs, "wb", buffering=0) as reports:
-        yield Listener(ours, on_progress), reports
+def _pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> _Pipe:
+    """A pipe to read from here, each end of which is closed with its stack."""
+    pipe = _Pipe(*os.pipe())
+    ours.callback(os.close, pipe.ours)
+    theirs.callback(os.close, pipe.theirs)
+    return pipe
 
 
 @contextlib.contextmanager
@@ -109,18 +90,18 @@ def _opened(data: bytes | Path) -> Iterator[IO[bytes]]:
 class _Watch:
     """One child from its start to its end."""
 
-    child: subprocess.Popen[bytes]
+    child: Child
     limits: Limits
+    answer: int
+    errors: int
     listener: Listener | None = None
     output: bytearray = field(default_factory=bytearray)
     diagnostics: bytearray = field(default_factory=bytearray)
     stopped: FailureCode | None = None
 
     def outcome(self) -> Outcome:
-        try:
-            self._follow()
-        finally:
-            self._kill()
+        self._follow()
+        self.child.end()
         if self.stopped is FailureCode.TIMEOUT:
             return _timeout(f"it took longer than {self.limits.wall_seconds:g} seconds")
         if self.stopped is not None:
@@ -132,9 +113,8 @@ class _Watch:
         exited = os.pidfd_open(self.child.pid)
         with selectors.DefaultSelector() as selector, os.fdopen(exited, "rb", buffering=0):
             selector.register(exited, selectors.EVENT_READ)
-            for stream in (self.child.stdout, self.child.stderr):
-                if stream is not None:
-                    selector.register(stream, selectors.EVENT_READ)
+            for descriptor in (self.answer, self.errors):
+                selector.register(descriptor, selectors.EVENT_READ)
             if self.listener is not None:
                 selector.register(self.listener.descriptor, selectors.EVENT_READ)
             while selector.get_map() and self.stopped is None:
@@ -145,7 +125,7 @@ class _Watch:
                 for key, _ in selector.select(left):
                     if key.fileobj == exited:
                         # Descendants that hold the pipes open must not hold us up.
-                        self._kill_group()
+                        self.child.kill_group()
                         selector.unregister(exited)
                     elif not self._read(key.fd):
                         selector.unregister(key.fileobj)
@@ -154,7 +134,7 @@ class _Watch:
         if self.listener is not None and descriptor == self.listener.descriptor:
             return self.listener.read()
         block = os.read(descriptor, _READ_BYTES)
-        if self.child.stdout is not None and descriptor == self.child.stdout.fileno():
+        if descriptor == self.answer:
             self.output += block
             if len(self.output) > self.limits.output_bytes + _HEADER_BYTES:
                 self.stopped = FailureCode.OUTPUT_LIMIT
@@ -162,16 +142,6 @@ class _Watch:
             self.diagnostics += block
             del self.diagnostics[:-_DIAGNOSTICS_BYTES]
         return bool(block)
-
-    def _kill(self) -> None:
-        self._kill_group()
-        self.child.wait()
-
-    def _kill_group(self) -> None:
-        # Until the child is reaped its process id, which is the group's, belongs to nobody else.
-        if self.child.returncode is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.child.pid, signal.SIGKILL)
 
     def _read_death(self) -> Failure:
         status = self.child.returncode

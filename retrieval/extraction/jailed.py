@@ -27,6 +27,8 @@ from retrieval.extraction.result import Extraction
 logger = logging.getLogger(__name__)
 
 ENTRY = "retrieval.extraction.entry:run"
+# What every reader loads, and the reader of most small files; no library that reads a format in native code.
+SHARED = ("retrieval.extraction.entry", "retrieval.extraction.plain")
 MEBIBYTE = 1024 * 1024
 # The most that JSON makes of a character of text (a control character as \u00xx).
 JSON_BYTES_PER_CHAR = 6
@@ -120,7 +122,9 @@ class _Reading:
         limits = self.limits
         arguments = {"mime": self.mime, "max_chars": limits.max_chars, "max_pages": limits.max_pages, **more}
         bounds = limits.of_the_jail(seconds)
-        outcome = jail.run(ENTRY, data=self.path, arguments=arguments, limits=bounds, on_progress=self.on_progress)
+        outcome = jail.run(
+            ENTRY, data=self.path, arguments=arguments, limits=bounds, on_progress=self.on_progress, modules=SHARED
+        )
         if isinstance(outcome, Failure):
             logger.warning("%s of a %s: %s %s", outcome.code, self.mime, outcome.error, outcome.message)
             raise _explained(outcome, limits, seconds)
