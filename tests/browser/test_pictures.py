@@ -212,3 +212,30 @@ async def test_where_the_model_sees_none_the_composer_says_so(
         timeout=60_000
     )
     assert desktop.unexpected() == []
+
+
+async def test_a_picture_pasted_into_a_message_goes_with_it(
+    desktop: Watched, person: User, scripted: Assistant, upstream: ResponsesServer
+) -> None:
+    upstream.script({"text": "It is red."})
+    await desktop.sign_in(person)
+    page = await desktop.page()
+    await page.goto(desktop.site.url)
+    text = page.get_by_role("textbox")
+    await text.fill("Which colour is the sail?")
+    await text.evaluate(
+        """(text, bytes) => {
+            const data = new DataTransfer();
+            data.items.add(new File([new Uint8Array(bytes)], "image.png", { type: "image/png" }));
+            text.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true }));
+        }""",
+        list(picture("PNG", size=(120, 80))),
+    )
+    chip = page.locator(".composer .document[data-state=ready]")
+    await drawn(chip.locator("img"))
+    await expect(chip).to_contain_text("Pasted picture ")
+    await page.get_by_role("button", name="Send").click()
+    await expect(page.locator("parley-turn[data-status=completed]")).to_have_count(1, timeout=60_000)
+    parts = upstream.requests[0].body["input"][-1]["content"]
+    assert [part["type"] for part in parts] == ["input_text", "input_image"]
+    assert parts[0]["text"] == "Which colour is the sail?"
