@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,30 @@ async def test_what_is_dropped_anywhere_is_taken_with_its_folders(
     await expect(page.locator("[data-summary]")).to_have_text("2 of 2 read")
     await expect(page.get_by_text("Drop the files here")).to_be_hidden()
     assert set(await in_database(documents, store)) == {"papers/deep/er/lamp.txt", "single.txt"}
+
+
+async def test_a_dropped_archive_says_what_became_of_each_of_its_files(
+    desktop: Watched, store: VectorStore, tmp_path: Path
+) -> None:
+    archive = tmp_path / "papers.zip"
+    with zipfile.ZipFile(archive, "w") as made:
+        made.writestr("papers/tides.txt", "High water is at six.")
+        made.writestr("papers/light/lamp.txt", "The lamp.")
+        made.writestr("papers/again.txt", "High water is at six.")
+        made.writestr("papers/tool.bin", b"\x7fELF\x02\x01" + bytes(200))
+        made.writestr("__MACOSX/._tides.txt", "x")
+    page = await open_store(desktop, store)
+    browser = await page.context.new_cdp_session(page)
+    dragged = {"items": [], "files": [str(archive)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        await browser.send("Input.dispatchDragEvent", {"type": kind, "x": 600, "y": 700, "data": dragged})
+    row = rows(page, "ready")
+    await expect(row).to_contain_text("2 added, 1 there already, 1 refused, 1 hidden")
+    await expect(row).to_contain_text("papers/again.txt: in the store already, as “tides.txt”")
+    await expect(row).to_contain_text("papers/tool.bin: ")
+    await expect(page.locator("tbody[data-rows] tr[data-state=ready]")).to_have_count(2)
+    paths = {"papers.zip/papers/tides.txt", "papers.zip/papers/light/lamp.txt"}
+    assert set(await in_database(documents, store)) == paths
 
 
 async def test_a_pasted_picture_gets_a_name_that_says_when(desktop: Watched, store: VectorStore) -> None:
