@@ -57,6 +57,8 @@ async def test_one_shares_and_the_other_finds_it_and_loses_it(
     await expect(theirs.get_by_role("link", name="tides.txt")).to_have_count(0)
     await expect(theirs.get_by_role("link", name="pilots.txt")).to_be_visible()
 
+    # a page that asks for what it may not see any more
+    phone.expected.append("404 (Not Found)")
     await mine.get_by_role("button", name="Take access away from otto@example.org").click()
     await expect(mine.get_by_text("Access taken away.")).to_be_visible()
     await expect(theirs.get_by_text("or you may not see it any more")).to_be_visible()
