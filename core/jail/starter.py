@@ -22,6 +22,8 @@ _ANSWER = struct.Struct("=i")
 # After so many children a new nursery takes over. All children of one have the same layout of memory, so what one file
 # betrays of it is worth something to the next one only until then.
 JOBS = 64
+# Seconds that a birth may take, of which it takes some thousandths; then the nursery counts as stuck.
+BIRTH_SECONDS = 20.0
 
 # One thread and few malloc arenas each reserve less of the address space that RLIMIT_AS counts.
 _ENVIRONMENT = {
@@ -86,9 +88,10 @@ class Nursery:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with ours, theirs:
                 try:
+                    ours.settimeout(BIRTH_SECONDS)
                     server = self._ask(theirs, descriptors, modules)
                     theirs.close()
-                    pid = _answered(ours)
+                    pid = self._answer_of(server, ours)
                 except BaseException:
                     # whoever interrupts this must not leave somebody behind of whom nobody knows
                     theirs.close()
@@ -121,12 +124,20 @@ class Nursery:
             server = self._server or self._keeper.submit(_open).result()
             server.left -= 1
             self._server = server if server.left > 0 else None
-            # where it is gone, the answer is its silence
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            # where it is gone or stuck, the answer is its silence
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError, TimeoutError):
                 socket.send_fds(server.link, [orjson.dumps(list(modules))], [answer.fileno(), *descriptors])
         if server.left <= 0:
             server.end()
         return server
+
+    def _answer_of(self, server: _Server, link: socket.socket) -> int:
+        try:
+            return _answered(link)
+        except TimeoutError:
+            self._lost(server)
+            # it may have answered at the last moment; now nobody holds the other end
+            return _answered(link)
 
     def _lost(self, server: _Server) -> None:
         with self._lock:
@@ -158,6 +169,7 @@ def _open() -> _Server:
             pass_fds=[theirs.fileno()],
             start_new_session=True,
         )
+    ours.settimeout(BIRTH_SECONDS)
     return _Server(process, ours)
 
 

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from core import jail
-from core.jail import Failure, Limits, Value
+from core.jail import Failure, Limits, Value, starter
 from core.jail.starter import JOBS
 from tests.compose_file import ROOT
 
@@ -188,6 +188,19 @@ def test_a_job_outlives_a_nursery_that_is_killed_and_the_next_gets_another() -> 
     assert not mother.is_running(), "reaped"
 
 
+def test_a_nursery_that_is_stuck_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluate("1")
+    stuck = nursery()
+    monkeypatch.setattr(starter, "BIRTH_SECONDS", 0.5)
+    stuck.suspend()
+    try:
+        assert evaluate("1 + 1") == 2
+        assert not stuck.is_running()
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            stuck.resume()
+
+
 def test_who_is_asking_when_the_nursery_is_killed_asks_the_next() -> None:
     mother = nursery()
     mother.suspend()
@@ -206,8 +219,11 @@ from core import jail
 def stay():
     long = jail.Limits(wall_seconds=600)
     jail.run("builtins:exec", data=%r, limits=long, on_progress=lambda *_: print("runs", flush=True))
-for _ in range(3):
-    threading.Thread(target=stay).start()
+threads = [threading.Thread(target=stay) for _ in range(3)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
 """
 
 
