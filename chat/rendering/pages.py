@@ -13,7 +13,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.http import urlencode
 
 from chat.models import Assistant, Conversation, Turn
-from chat.rendering.pictures import sees_pictures
+from chat.rendering.pictures import Sight
 from chat.rendering.shapes import COLOURS, AssistantCard, ConversationEntry, TurnView
 from chat.rendering.turns import turn_views
 from chat.selectors.branches import branch_ids
@@ -77,8 +77,10 @@ def assistants_of(user: User) -> QuerySet[Assistant]:
     return assistants.select_related("published_version__model__endpoint").distinct()
 
 
-def assistant_card(assistant: Assistant, *, off: Collection[uuid.UUID] = ()) -> AssistantCard:
-    """`off` are the assistants with which the person wants no memory."""
+def assistant_card(
+    assistant: Assistant, *, off: Collection[uuid.UUID] = (), sight: Sight | None = None
+) -> AssistantCard:
+    """`off` are the assistants with which the person wants no memory. Without `sight` pictures are not asked about."""
     version = assistant.published_version
     remembers = version is not None and version.remembers
     return AssistantCard(
@@ -88,7 +90,7 @@ def assistant_card(assistant: Assistant, *, off: Collection[uuid.UUID] = ()) -> 
         starters=tuple(str(starter) for starter in version.starters) if version else (),
         colour=COLOURS[zlib.crc32(assistant.id.bytes) % len(COLOURS)],
         memory=("off" if assistant.id in off else "on") if remembers else "",
-        sees_pictures=sees_pictures(version) if version else True,
+        sees_pictures=sight.of(version) if sight and version else True,
     )
 
 

@@ -1,16 +1,17 @@
 """What a page says of pictures that a model did not see."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TypeAlias
 
 from django.utils.translation import ngettext
 
 from chat.models import AssistantVersion
 from chat.selectors.shown import ShownTurn
-from chat.selectors.targets import chat_model, choice_of
+from chat.selectors.targets import choice_of
 from chat.turns.pictures import GONE, NO_ROOM, REFUSED, TAKES_NONE
-from core.endpoints import NoModelError
-from core.models import Endpoint
+from core.endpoints import NoModelError, default_model
+from core.models import Endpoint, EndpointModel
 
 _Sentence: TypeAlias = tuple[str, str]
 
@@ -47,9 +48,25 @@ def unseen_pictures(turn: ShownTurn) -> str:
     return ngettext(one, several, len(reasons))
 
 
-def sees_pictures(version: AssistantVersion) -> bool:
-    """Whether a picture in the next message would go to the version's model, as far as is known."""
+class Sight:
+    """Whether a picture in the next message would go to a version's model, as far as is known.
+
+    The site's own model is looked up once, however many versions leave the choice to it.
+    """
+
+    def of(self, version: AssistantVersion) -> bool:
+        return self._default if version.model is None else _sees(version.model)
+
+    @cached_property
+    def _default(self) -> bool:
+        try:
+            return _sees(default_model(EndpointModel.Purpose.CHAT))
+        except NoModelError:
+            return True  # that there is no model at all is said elsewhere
+
+
+def _sees(model: EndpointModel) -> bool:
     try:
-        return choice_of(chat_model(version)).takes_pictures
+        return choice_of(model).takes_pictures
     except NoModelError:
-        return True  # that there is no model at all is said elsewhere
+        return True

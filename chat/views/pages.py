@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET
 
 from chat.models import Assistant, Attachment, Conversation
 from chat.rendering import pages
+from chat.rendering.pictures import Sight
 from chat.selectors.branches import newest_leaf
 from chat.selectors.facts import switched_off
 from core.http import signed_in
@@ -94,10 +95,10 @@ def _page(
     branch: pages.Branch = _NOTHING,
 ) -> HttpResponse:
     listed = pages.conversation_entries(signed_in(request), current=conversation_id)
-    off = switched_off(signed_in(request))
+    off, sight = switched_off(signed_in(request)), Sight()
     context = {
-        "assistants": [pages.assistant_card(one, off=off) for one in assistants],
-        "assistant": pages.assistant_card(assistant, off=off) if assistant else None,
+        "assistants": [pages.assistant_card(one, off=off, sight=sight) for one in assistants],
+        "assistant": pages.assistant_card(assistant, off=off, sight=sight) if assistant else None,
         "uses_memory": conversation is None or conversation.uses_memory,
         "conversation_id": conversation_id,
         "conversation_url": reverse("chat:conversation", args=[conversation_id]),
